@@ -1,0 +1,21 @@
+"""The core's tables, by noun: projects and access, people and their ids, events, cohorts."""
+
+from cohorts.models.cohorts import Cohort
+from cohorts.models.events import Event, Refusal
+from cohorts.models.people import DistinctId, MatchKey, MatchProperty, Person, PersonKey
+from cohorts.models.projects import Membership, Project, ServiceAccount, User
+
+__all__ = [
+    "Cohort",
+    "DistinctId",
+    "Event",
+    "MatchKey",
+    "MatchProperty",
+    "Membership",
+    "Person",
+    "PersonKey",
+    "Project",
+    "Refusal",
+    "ServiceAccount",
+    "User",
+]

@@ -1,0 +1,1 @@
+"""The world: Mixpanel's wire inbound, destinations outbound, the sync spine between them."""
