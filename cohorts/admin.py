@@ -1,0 +1,358 @@
+"""The operators' admin for the core: everything can be seen, and changed only what breaks no invariant.
+
+For whoever runs the installation, not for a project's members. Large tables are opened project by project, in the order
+of an index and without counting them; `integrations/admin.py` uses the same classes.
+"""
+
+# ruff: noqa: ARG002 - Django's hooks have the arguments they have
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import cached_property
+
+from cohorts.models import (
+    Cohort,
+    DistinctId,
+    Event,
+    MatchKey,
+    MatchProperty,
+    Membership,
+    Person,
+    PersonKey,
+    Project,
+    Refusal,
+    ServiceAccount,
+    User,
+)
+from cohorts.models.projects import Role
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    RowPaginator = Paginator[Any]
+    MembershipModelForm = ModelForm[Membership]
+    NewUserForm = AdminUserCreationForm[User]
+    KnownUserForm = UserChangeForm[User]
+    UserModelAdmin = DjangoUserAdmin[User]
+else:  # generic for the type checker only
+    ModelAdmin = admin.ModelAdmin
+    RowPaginator = Paginator
+    MembershipModelForm = ModelForm
+    NewUserForm = AdminUserCreationForm
+    KnownUserForm = UserChangeForm
+    UserModelAdmin = DjangoUserAdmin
+
+
+class FirstRowsPaginator(RowPaginator):
+    """Pages over the first thousand rows: a list is for looking, and counting a hundred million rows is not."""
+
+    ROWS = 1000
+
+    @cached_property
+    def count(self) -> int:
+        """Return how many rows there are, at most ROWS; the database stops there too."""
+        assert isinstance(self.object_list, QuerySet)
+        return len(self.object_list.order_by()[: self.ROWS].values_list("pk", flat=True))
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows that only CohortSync itself writes."""
+
+    paginator = FirstRowsPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class OfProject(admin.SimpleListFilter):
+    """The rows of one project."""
+
+    title = "project"
+    parameter_name = "project"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(str(project.pk), f"{project.pk}: {project.name}") for project in Project.objects.order_by("id")[:500]]
+
+    def has_output(self) -> bool:
+        return True
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        chosen = self.value()
+        if chosen is None:
+            return queryset
+        return queryset.filter(project_id=chosen) if chosen.isdecimal() else queryset.none()
+
+
+class OfOneProject(OfProject):
+    """None chosen, no rows: every index of a large table leads with the project."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.none() if self.value() is None else super().queryset(request, queryset)
+
+
+class OfProjectChangeList(ChangeList):
+    """Links to a row by project and id, since the primary keys lead with the project."""
+
+    def url_for_result(self, result: Any) -> str:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
+        return reverse(name, args=[f"{result.project_id}-{result.pk}"], current_app=self.model_admin.admin_site.name)
+
+
+class LargeTableAdmin(ReadOnlyAdmin):
+    """A table of millions, looked at within one project. Subclasses order by an index and search by equality."""
+
+    list_filter = (OfOneProject,)
+    list_display_links: Any = None
+
+    def project_of(self, request: HttpRequest) -> int:
+        """Return the id of the chosen project; 0, which none has, without one."""
+        chosen = request.GET.get(OfOneProject.parameter_name, "")
+        return int(chosen) if chosen.isdecimal() else 0
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return OfProjectChangeList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        project_id, _, row_id = unquote(object_id).partition("-")
+        if not (project_id.isdecimal() and row_id.isdecimal()):
+            return None
+        return self.get_queryset(request).filter(project_id=project_id, pk=row_id).first()
+
+
+class _UserCreationForm(NewUserForm):
+    class Meta:
+        model = User
+        fields = ("email",)
+
+    def clean_email(self) -> str:
+        """Kept in lower case, as logins look for it."""
+        return str(self.cleaned_data["email"]).lower()
+
+
+class _UserChangeForm(KnownUserForm):
+    class Meta:
+        model = User
+        fields = "__all__"
+
+    def clean_email(self) -> str:
+        """Kept in lower case, as logins look for it."""
+        return str(self.cleaned_data["email"]).lower()
+
+
+@admin.register(User)
+class UserAdmin(UserModelAdmin):
+    """People who log in. Nobody is deleted: what they made stays theirs; take `active` away instead."""
+
+    form = _UserChangeForm
+    add_form = _UserCreationForm
+    ordering = ("email",)
+    list_display = ("email", "is_active", "is_staff", "last_login")
+    search_fields = ("email",)
+    fieldsets = (
+        (None, {"fields": ("email", "password")}),
+        ("Name", {"fields": ("first_name", "last_name")}),
+        ("Operating this installation", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Dates", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+    filter_horizontal = ("groups",)
+    add_fieldsets = ((None, {"fields": ("email", "usable_password", "password1", "password2")}),)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Project)
+class ProjectAdmin(ModelAdmin):
+    """Projects; a new one comes from `manage.py bootstrap`, with its owner and default match property."""
+
+    list_display = ("id", "name", "timezone", "id_merge", "created_at")
+    list_display_links = ("name",)
+    search_fields = ("name",)
+    fields = ("name", "timezone", "token", "id_merge", "created_at")
+    # SDKs in the field send the token, and data already merged in one way cannot be merged in the other.
+    readonly_fields = ("token", "id_merge", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Project | None = None) -> bool:
+        return False
+
+
+class _MembershipForm(MembershipModelForm):
+    def clean_role(self) -> str:
+        """A project keeps an owner."""
+        role = str(self.cleaned_data["role"])
+        if self.instance.pk and role != Role.OWNER and _is_last_owner(self.instance):
+            raise ValidationError("A project needs an owner: make somebody else one first.")
+        return role
+
+
+@admin.register(Membership)
+class MembershipAdmin(ModelAdmin):
+    """Who may enter which project, and as what."""
+
+    form = _MembershipForm
+    list_display = ("user", "project", "role", "created_at")
+    list_filter = ("role",)
+    list_select_related = ("user", "project")
+    search_fields = ("user__email", "project__name")
+    raw_id_fields = ("user", "project")
+    # One by one, so that the last owner is noticed.
+    actions = None
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Membership | None = None) -> tuple[str, ...]:
+        return ("user", "project", "created_at") if obj else ("created_at",)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Membership | None = None) -> bool:
+        may_delete = super().has_delete_permission(request, obj)
+        return may_delete and not (obj and _is_last_owner(obj))
+
+
+@admin.register(ServiceAccount)
+class ServiceAccountAdmin(ModelAdmin):
+    """Programs' credentials: the role and the expiry can be changed, deleting one locks the program out."""
+
+    list_display = ("username", "project", "role", "created_at", "expires_at")
+    list_filter = ("role",)
+    list_select_related = ("project",)
+    search_fields = ("username", "project__name")
+    fields = ("project", "username", "role", "expires_at", "created_at")
+    readonly_fields = ("project", "username", "created_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+
+@admin.register(Cohort)
+class CohortAdmin(ReadOnlyAdmin):
+    """Cohorts; an edit makes syncs due and renames segments, so it goes through the API."""
+
+    list_display = ("id", "name", "project", "visibility", "version", "count", "counted_at", "updated_at")
+    list_display_links = ("name",)
+    list_filter = ("visibility",)
+    list_select_related = ("project",)
+    search_fields = ("name",)
+
+
+@admin.register(MatchProperty)
+class MatchPropertyAdmin(ReadOnlyAdmin):
+    """The profile properties that name persons at destinations, and how far their backfill is."""
+
+    list_display = ("name", "project", "completed_at", "backfilled_to", "created_at")
+    list_select_related = ("project",)
+
+
+@admin.register(Refusal)
+class RefusalAdmin(ReadOnlyAdmin):
+    """Records refused at ingestion, with samples."""
+
+    list_display = ("refused_date", "project", "endpoint", "reason", "count", "last_at")
+    list_filter = (OfProject, "endpoint")
+    list_select_related = ("project",)
+    ordering = ("-refused_date", "-pk")
+
+
+@admin.register(Event)
+class EventAdmin(LargeTableAdmin):
+    """Events, newest first. No page of their own: the id alone would be looked for in every month."""
+
+    list_display = ("name", "occurred_at", "received_at", "distinct_id", "person_id", "insert_id", "properties")
+    ordering = ("-dedup_at",)
+    search_fields = ("name__exact",)
+    search_help_text = "Exact event name"
+
+
+@admin.register(Person)
+class PersonAdmin(LargeTableAdmin):
+    """Persons and their profiles."""
+
+    list_display = ("id", "distinct_id", "profile_updated_at", "created_at")
+    list_display_links = ("id",)
+    fields = ("id", "project", "distinct_id", "properties", "profile_updated_at", "created_at", "all_distinct_ids")
+    ordering = ("-id",)
+    search_fields = ("id",)
+    search_help_text = "Exact distinct_id, any that is known for the person"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Person], search_term: str
+    ) -> tuple[QuerySet[Person], bool]:
+        if not search_term:
+            return queryset, False
+        known = DistinctId.objects.filter(project_id=self.project_of(request), distinct_id=search_term)
+        return queryset.filter(pk__in=known.values("person_id")), False
+
+    @admin.display(description="Distinct ids")
+    def all_distinct_ids(self, person: Person) -> str:
+        """The first hundred ids known for the person."""
+        known = DistinctId.objects.filter(project_id=person.project_id, person_id=person.pk)
+        return ", ".join(known.order_by("distinct_id").values_list("distinct_id", flat=True)[:100])
+
+
+@admin.register(DistinctId)
+class DistinctIdAdmin(LargeTableAdmin):
+    """Which person an id belongs to."""
+
+    list_display = ("distinct_id", "person_id", "created_at")
+    ordering = ("distinct_id",)
+    search_fields = ("distinct_id__exact",)
+    search_help_text = "Exact distinct_id"
+
+
+@admin.register(MatchKey)
+class MatchKeyAdmin(LargeTableAdmin):
+    """The values that name persons at destinations; an erased one is empty."""
+
+    list_display = ("id", "match_property", "value")
+    list_select_related = ("match_property",)
+    ordering = ("-id",)
+    search_fields = ("value__exact",)
+    search_help_text = "Exact value"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[MatchKey], search_term: str
+    ) -> tuple[QuerySet[MatchKey], bool]:
+        if not search_term:
+            return queryset, False
+        # The index is (project, match property, value): name all three.
+        properties = MatchProperty.objects.filter(project_id=self.project_of(request))
+        ids = list(properties.values_list("id", flat=True))
+        return queryset.filter(match_property_id__in=ids, value=search_term), False
+
+
+@admin.register(PersonKey)
+class PersonKeyAdmin(LargeTableAdmin):
+    """Which key a person has, or why the value is no id."""
+
+    list_display = ("person_id", "match_property", "match_key_id", "invalid_reason")
+    list_select_related = ("match_property",)
+    ordering = ("match_property_id", "person_id")
+    search_fields = ("person_id__exact",)
+    search_help_text = "Exact person id"
+
+
+def _is_last_owner(membership: Membership) -> bool:
+    if membership.role != Role.OWNER:
+        return False
+    owners = Membership.objects.filter(project_id=membership.project_id, role=Role.OWNER)
+    return not owners.exclude(pk=membership.pk).exists()
