@@ -1,0 +1,204 @@
+"""Events into the partitioned table, each once (step 2; laws.md, L3).
+
+The order of locks is the law's: distinct_ids (`cohorts/identity.py`), then events by deduplication key, then the
+refusals of the day. `cohorts/partitions.py` makes absent months before the transaction.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
+from django.db import connection
+from django.db.backends.utils import CursorWrapper
+
+from cohorts.arrays import by_key, json_array, number_array, text_array, time_array
+from cohorts.identity import is_usable, persons_of
+from cohorts.messages import IncomingEvent, Ingested
+from cohorts.models import Project
+from cohorts.partitions import ensure_partitions
+from cohorts.refusals import RefusedRecord, record_refusals
+from cohorts.transactions import hold_project, in_one_transaction
+
+_DAY = dt.timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """An event as it will be stored. `dedup_hash` is hexadecimal, 16 bytes; the content's hash has 8."""
+
+    dedup_at: dt.datetime
+    dedup_hash: str
+    content_hash: int
+    document: str
+    event: IncomingEvent
+
+
+def ingest_events(
+    *,
+    project: Project,
+    events: Sequence[IncomingEvent],
+    now: dt.datetime,
+    endpoint: str = "",
+    refusals: Sequence[RefusedRecord] = (),
+) -> Ingested:
+    """Store events in one transaction; what the endpoint refused is counted with them.
+
+    An event is known by its name, time as sent, distinct_id as sent and insert id (Mixpanel); the latest content wins.
+    Raises ProjectGone.
+    """
+    rows = _rows(project.pk, events, now)
+    with connection.cursor() as cursor:
+        rows = _as_first_stored(cursor, project.pk, rows, now)
+    # One order of locks for everybody.
+    ordered = sorted(rows.values(), key=lambda row: (row.dedup_at, row.dedup_hash))
+
+    def store() -> Ingested:
+        with connection.cursor() as cursor:
+            hold_project(cursor, project_id=project.pk, is_writing_keys=False)
+            persons = persons_of(
+                cursor,
+                project_id=project.pk,
+                distinct_ids={row.event.distinct_id for row in ordered if is_usable(row.event.distinct_id)},
+                now=now,
+            )
+            inserted = _insert(cursor, project.pk, ordered, persons, now) if ordered else 0
+            updated = 0
+            if inserted < len(ordered):
+                updated = _replace_contents(cursor, project.pk, ordered)
+            record_refusals(cursor, project_id=project.pk, endpoint=endpoint, refusals=refusals, now=now)
+        return Ingested(inserted=inserted, updated=updated, unchanged=len(events) - inserted - updated)
+
+    return in_one_transaction(
+        store, prepare=lambda: ensure_partitions(moments=[row.dedup_at for row in ordered], now=now)
+    )
+
+
+def _rows(project_id: int, events: Sequence[IncomingEvent], now: dt.datetime) -> dict[str, _Row]:
+    """Return the rows by deduplication hash; of equal events in one batch the last wins."""
+    today = _day_of(now)
+    random = os.urandom(16 * len(events)).hex()
+    rows = {}
+    for number, event in enumerate(events):
+        dedup_at = event.sent_at or today
+        if event.insert_id:
+            dedup_hash = _dedup_hash(project_id, dedup_at, event)
+        else:
+            dedup_hash = random[32 * number : 32 * number + 32]
+        document = orjson.dumps(event.properties)
+        rows[dedup_hash] = _Row(
+            dedup_at=dedup_at,
+            dedup_hash=dedup_hash,
+            content_hash=int.from_bytes(blake2b(document, digest_size=8).digest(), signed=True),
+            document=document.decode(),
+            event=event,
+        )
+    return rows
+
+
+def _as_first_stored(
+    cursor: CursorWrapper, project_id: int, rows: dict[str, _Row], now: dt.datetime
+) -> dict[str, _Row]:
+    """Return the rows with each repeated event without a time put where its first arrival stored it.
+
+    Such an event is known by the UTC day of its arrival, and a retry may arrive on the next one.
+    """
+    yesterday = _day_of(now) - _DAY
+    repeated = {
+        _dedup_hash(project_id, yesterday, row.event): dedup_hash
+        for dedup_hash, row in rows.items()
+        if row.event.sent_at is None and row.event.insert_id
+    }
+    if not repeated:
+        return rows
+    cursor.execute(
+        "SELECT sent.dedup_hash FROM unnest(%s::bigint[], %s::uuid[]) AS sent (project_id, dedup_hash)"
+        " CROSS JOIN LATERAL (SELECT FROM cohorts_event AS event WHERE event.project_id = sent.project_id"
+        " AND event.dedup_at = %s AND event.dedup_hash = sent.dedup_hash LIMIT 1) AS event",
+        [number_array([project_id] * len(repeated)), text_array(list(repeated)), yesterday],
+    )
+    for (found,) in cursor.fetchall():
+        row = rows.pop(repeated[found.hex])
+        rows[found.hex] = _Row(yesterday, found.hex, row.content_hash, row.document, row.event)
+    return rows
+
+
+def _insert(
+    cursor: CursorWrapper, project_id: int, rows: Sequence[_Row], persons: dict[str, int], now: dt.datetime
+) -> int:
+    """Insert the rows that are not there and return how many those were. A replay writes nothing at all."""
+    cursor.execute(
+        "INSERT INTO cohorts_event (project_id, received_at, dedup_at, dedup_hash, occurred_at, person_id,"
+        " content_hash, name, distinct_id, insert_id, properties)"
+        " SELECT %s, %s, * FROM unnest(%s::timestamptz[], %s::uuid[], %s::timestamptz[], %s::bigint[],"
+        " %s::bigint[], %s::text[], %s::text[], %s::text[], %s::jsonb[])"
+        " ON CONFLICT DO NOTHING",
+        [
+            project_id,
+            now,
+            time_array([row.dedup_at for row in rows]),
+            text_array([row.dedup_hash for row in rows]),
+            time_array([row.event.occurred_at for row in rows]),
+            number_array([persons.get(row.event.distinct_id) for row in rows]),
+            number_array([row.content_hash for row in rows]),
+            text_array([row.event.name for row in rows]),
+            text_array([row.event.distinct_id for row in rows]),
+            text_array([row.event.insert_id or None for row in rows]),
+            json_array([row.document for row in rows]),
+        ],
+    )
+    return int(cursor.rowcount)
+
+
+def _replace_contents(cursor: CursorWrapper, project_id: int, rows: Sequence[_Row]) -> int:
+    """Give the stored rows whose content differs the content of `rows`, and return how many differed."""
+    cursor.execute(
+        "SELECT sent.number FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[], %s::bigint[])"
+        " WITH ORDINALITY AS sent (project_id, dedup_at, dedup_hash, content_hash, number)"
+        " CROSS JOIN LATERAL (SELECT FROM cohorts_event AS event WHERE event.project_id = sent.project_id"
+        " AND event.dedup_at = sent.dedup_at AND event.dedup_hash = sent.dedup_hash"
+        " AND event.content_hash <> sent.content_hash LIMIT 1 FOR UPDATE) AS differing",
+        [
+            number_array([project_id] * len(rows)),
+            time_array([row.dedup_at for row in rows]),
+            text_array([row.dedup_hash for row in rows]),
+            number_array([row.content_hash for row in rows]),
+        ],
+    )
+    differing = [rows[number - 1] for (number,) in cursor.fetchall()]
+    if differing:
+        cursor.execute(
+            by_key(
+                "UPDATE cohorts_event AS event SET content_hash = sent.content_hash, properties = sent.properties"
+                " FROM unnest(%s::bigint[], %s::timestamptz[], %s::uuid[], %s::bigint[], %s::jsonb[])"
+                " AS sent (project_id, dedup_at, dedup_hash, content_hash, properties)"
+                " WHERE event.project_id = sent.project_id AND event.dedup_at = sent.dedup_at"
+                " AND event.dedup_hash = sent.dedup_hash"
+                # The bounds are all the planner has for leaving out partitions.
+                " AND event.dedup_at BETWEEN %s AND %s"
+            ),
+            [
+                number_array([project_id] * len(differing)),
+                time_array([row.dedup_at for row in differing]),
+                text_array([row.dedup_hash for row in differing]),
+                number_array([row.content_hash for row in differing]),
+                json_array([row.document for row in differing]),
+                differing[0].dedup_at,
+                differing[-1].dedup_at,
+            ],
+        )
+    return len(differing)
+
+
+def _dedup_hash(project_id: int, dedup_at: dt.datetime, event: IncomingEvent) -> str:
+    # No text holds NUL, so it parts them without doubt.
+    key = f"{project_id}\0{dedup_at.isoformat()}\0{event.name}\0{event.distinct_id}\0{event.insert_id}"
+    return blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def _day_of(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)

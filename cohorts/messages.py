@@ -1,0 +1,93 @@
+"""The typed messages between step 1 (receive: `integrations/mixpanel/`, `cohorts/files.py`) and step 2 (ingest)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from cohorts.values import Properties
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """An event as sent, its values fit for storage.
+
+    `sent_at` is the time as sent, None for none; `occurred_at` is the time it counts for, never in the future. An empty
+    `insert_id` is none: such an event is never taken for another one. An event whose `distinct_id` names nobody (empty,
+    `null`, `anonymous` and the like) is kept and belongs to no person.
+    """
+
+    name: str
+    distinct_id: str
+    sent_at: dt.datetime | None
+    occurred_at: dt.datetime
+    insert_id: str
+    properties: Properties
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Overwrite each property; a null leaves it not set."""
+
+    properties: Properties
+
+
+@dataclass(frozen=True, slots=True)
+class SetOnce:
+    """Set each property that is not set."""
+
+    properties: Properties
+
+
+@dataclass(frozen=True, slots=True)
+class Unset:
+    """Delete properties by name."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the profile; its events stay."""
+
+
+Operation: TypeAlias = Set | SetOnce | Unset | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUpdate:
+    """What to do to one profile, in order.
+
+    `position` is the record's place in its request. `updated_at` is the time of the update, None leaves "last seen" as
+    it is. `is_literal` addresses the profile of exactly this id, also where the id is an alias of another person's
+    (Mixpanel: `$ignore_alias`).
+    """
+
+    position: int
+    distinct_id: str
+    operations: tuple[Operation, ...]
+    updated_at: dt.datetime | None
+    is_literal: bool = False
+
+    @property
+    def is_creating(self) -> bool:
+        """Return whether it makes a profile where there is none."""
+        return any(isinstance(operation, Set | SetOnce) for operation in self.operations)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What became of a batch of events: rows added, rows whose content it replaced, and the rest, known before."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch of profile updates: how many persons it made, and how many known profiles it changed."""
+
+    created: int
+    changed: int

@@ -1,0 +1,51 @@
+"""Celery's tasks of the core: the backfill of match keys (laws.md, L6).
+
+The row says how far a backfill got, so a task that is lost, late or run twice costs time only.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from celery import shared_task
+from django.utils import timezone
+from kombu.exceptions import OperationalError as BrokerError
+
+from cohorts.match_keys import backfill
+from cohorts.models import MatchProperty
+
+_PERSONS_PER_BATCH = 2000
+_SLICE_SECONDS = 60.0
+
+logger = structlog.get_logger(__name__)
+
+
+@shared_task(name="cohorts.backfill_match_property")
+def backfill_match_property(*, match_property_id: int) -> None:
+    """Write the match keys of all persons, in slices of about a minute."""
+    match_property = MatchProperty.objects.filter(pk=match_property_id).first()
+    if match_property is None:
+        # Its project was deleted meanwhile.
+        return
+    started = time.monotonic()
+    while time.monotonic() - started < _SLICE_SECONDS:
+        if backfill(match_property=match_property, batch_size=_PERSONS_PER_BATCH, now=timezone.now()):
+            logger.info("match_property_completed", match_property_id=match_property_id)
+            return
+    request_backfill(match_property_id)
+
+
+@shared_task(name="cohorts.resume_backfills")
+def resume_backfills() -> None:
+    """Enqueue the backfill of every match property that is not complete: beat's answer to a lost message."""
+    for match_property_id in MatchProperty.objects.filter(completed_at=None).values_list("pk", flat=True):
+        request_backfill(match_property_id)
+
+
+def request_backfill(match_property_id: int) -> None:
+    """Ask for a backfill, once its property is committed. Without a broker nothing is lost: `resume_backfills` asks."""
+    try:
+        backfill_match_property.apply_async(kwargs={"match_property_id": match_property_id}, retry=False)
+    except BrokerError:
+        logger.warning("backfill_not_enqueued", match_property_id=match_property_id)

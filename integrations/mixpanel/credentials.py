@@ -1,0 +1,52 @@
+"""Who imports: `/import` is the one ingestion endpoint that authenticates (step 1; contract, 1.4).
+
+A service account sends `Basic username:secret`, a project token `Basic token:`. Mixpanel's API secret and OAuth are not
+taken. What an account may do is `cohorts/access.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+
+from cohorts.access import AccessDenied, authenticate_service_account, has_role
+from cohorts.models import Project
+from cohorts.models.projects import Role
+
+
+class CredentialsRefused(Exception):
+    """The request names no project it may import to."""
+
+
+def importing_project(*, authorization: str, project_id: str, now: dt.datetime) -> Project:
+    """Return the project that the request imports to.
+
+    `authorization` is the header's value; `project_id` the parameter, which a service account may leave out, for it
+    belongs to one project. Raises CredentialsRefused, and AccessDenied when the account's role is too low.
+    """
+    username, secret = _basic(authorization)
+    if not secret:
+        project = Project.objects.filter(token=username).first() if username else None
+        if project is None:
+            raise CredentialsRefused
+        return project
+    account = authenticate_service_account(username=username, secret=secret, now=now)
+    if account is None or project_id not in {"", str(account.project_id)}:
+        raise CredentialsRefused
+    if not has_role(Role(account.role), Role.ADMIN):
+        raise AccessDenied(f"importing takes the role admin or higher, and the role of this account is {account.role}")
+    return account.project
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        raise CredentialsRefused
+    try:
+        username, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise CredentialsRefused from error
+    if "\0" in username:
+        raise CredentialsRefused
+    return username, secret

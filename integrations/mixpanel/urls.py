@@ -1,0 +1,11 @@
+"""Mixpanel's routes at the root, each in both slash forms: SDKs post to either, and a redirect would lose the body."""
+
+from django.urls import re_path
+
+from integrations.mixpanel import views
+
+urlpatterns = [
+    re_path(r"^track/?$", views.track, name="track"),
+    re_path(r"^import/?$", views.import_, name="import"),
+    re_path(r"^engage/?$", views.engage, name="engage"),
+]
