@@ -1,0 +1,1 @@
+"""The sandbox OneSignal, as a process over real HTTP. Needs neither Django nor a database."""
