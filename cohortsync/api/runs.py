@@ -1,0 +1,167 @@
+"""`runs`: what each execution of a sync came to, in counts and per member. Written by `integrations/runs.py`."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from ninja import Field, Query, Router, Schema
+
+from cohorts.access import Actor, NotFound
+from cohortsync.api.auth import actor_of
+from cohortsync.api.paging import PageOut, PageQuery, page_by_id
+from integrations.members_csv import members_rows
+from integrations.models import Run, Sync
+
+router = Router(tags=["runs"])
+
+CSV_ROWS_PER_CHUNK = 1000
+
+
+class RunCoverage(Schema):
+    """Whom the cohort selected; null until the run has resolved it."""
+
+    as_of: dt.datetime | None
+    members: int | None
+    anonymous: int | None
+    without_match_property: int | None
+    invalid_id: int | None
+    matched_profiles: int | None
+    matched_keys: int | None
+    seconds: float | None
+
+
+class RunCounts(Schema):
+    """to_add = added + unmatched + rejected + left_to_add; to_remove = removed + left_to_remove."""
+
+    to_add: int
+    to_remove: int
+    unchanged: int
+    added: int
+    removed: int
+    unmatched: int
+    rejected: int
+    left_to_add: int
+    left_to_remove: int
+
+
+class RunOut(Schema):
+    """A run. Only `succeeded` means that the segment equals the cohort as of `as_of`, unmatched members apart."""
+
+    id: int
+    sync_id: int
+    trigger: str = Field(..., description="`manual`, `schedule` or `verify`")
+    status: str = Field(..., description="`queued`, `running`, `succeeded`, `partial`, `failed`, `held` or `cancelled`")
+    as_of: dt.datetime | None
+    queued_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+    coverage: RunCoverage
+    counts: RunCounts
+    requests: int
+    error: str | None
+    error_kind: str | None = Field(..., description="`permanent`, `temporary`, `internal` or null")
+    cohort_version: int | None
+    is_removal: bool
+    is_retry: bool
+    waiting_for: str | None
+
+
+@router.get("runs", response=PageOut[RunOut], summary="List runs")
+def list_runs(request: HttpRequest, page: Query[PageQuery], sync_id: int | None = None) -> PageOut[RunOut]:
+    """Newest first; `sync_id` shows those of one sync."""
+    actor = actor_of(request)
+    rows = _runs(actor)
+    if sync_id is not None:
+        if not Sync.objects.filter(project=actor.project, pk=sync_id).exists():
+            raise NotFound(f"There is no sync {sync_id} in this project.", "sync_id")
+        rows = rows.filter(sync_id=sync_id)
+    listing = f"{actor.project.pk}:runs:{sync_id}"
+    found, following = page_by_id(rows, page=page, listing=listing, is_newest_first=True)
+    return PageOut[RunOut](results=[run_answer(run) for run in found], next=following)
+
+
+@router.get("runs/{int:run_id}", response=RunOut, summary="Read a run")
+def get_run(request: HttpRequest, run_id: int) -> RunOut:
+    """Its counts are kept up to date while it goes."""
+    return run_answer(_run_for(actor_of(request), run_id))
+
+
+@router.get("runs/{int:run_id}/members.csv", response=None, summary="Download a run's members")
+def get_members(request: HttpRequest, run_id: int) -> StreamingHttpResponse:
+    """CSV with the columns distinct_id, match_key, operation (`add`, `remove` or `no-op`), outcome, reason."""
+    run = _run_for(actor_of(request), run_id)
+    rows = iter(members_rows(run=run))
+    # The header is read before the answer starts, so that a failure is still an answer of its own.
+    header = next(rows)
+    return StreamingHttpResponse(
+        _csv(chain([header], rows)),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-members.csv"'},
+    )
+
+
+def run_answer(run: Run) -> RunOut:
+    """Return a run in the shape of the API."""
+    return RunOut(
+        id=run.pk,
+        sync_id=run.sync_id,
+        trigger=run.trigger,
+        status=run.status,
+        as_of=run.as_of,
+        queued_at=run.queued_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        coverage=RunCoverage(
+            as_of=run.as_of if run.members is not None else None,
+            members=run.members,
+            anonymous=run.anonymous,
+            without_match_property=run.without_match_property,
+            invalid_id=run.invalid_id,
+            matched_profiles=run.matched_profiles,
+            matched_keys=run.matched_keys,
+            seconds=run.resolve_seconds,
+        ),
+        counts=RunCounts(
+            to_add=run.to_add,
+            to_remove=run.to_remove,
+            unchanged=run.unchanged,
+            added=run.added,
+            removed=run.removed,
+            unmatched=run.unmatched,
+            rejected=run.rejected,
+            left_to_add=run.left_to_add,
+            left_to_remove=run.left_to_remove,
+        ),
+        requests=run.requests,
+        error=run.error,
+        error_kind=run.error_kind,
+        cohort_version=run.cohort_version,
+        is_removal=run.is_removal,
+        is_retry=run.is_retry,
+        waiting_for=run.waiting_for or None,
+    )
+
+
+def _runs(actor: Actor) -> QuerySet[Run]:
+    return Run.objects.filter(project=actor.project)
+
+
+def _run_for(actor: Actor, run_id: int) -> Run:
+    run = _runs(actor).filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(f"There is no run {run_id} in this project.")
+    return run
+
+
+def _csv(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, CSV_ROWS_PER_CHUNK)):
+        text = io.StringIO()
+        csv.writer(text).writerows(chunk)
+        yield text.getvalue().encode()
