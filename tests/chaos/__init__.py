@@ -1,0 +1,1 @@
+"""Long runs that kill real processes; `make chaos`, not part of `make test`."""
