@@ -13,7 +13,7 @@ from cohorts.values import Properties
 class IncomingEvent:
     """An event as sent, its values fit for storage.
 
-    `sent_at` is the time as sent, None for none; `occurred_at` is the time it counts for, never in the future. An empty
+    Times are in UTC: `sent_at` as sent, None for none, `occurred_at` what it counts for, never in the future. An empty
     `insert_id` is none: such an event is never taken for another one. An event whose `distinct_id` names nobody (empty,
     `null`, `anonymous` and the like) is kept and belongs to no person.
     """

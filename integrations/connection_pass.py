@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import Iterable, Sequence
@@ -13,29 +14,28 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from django.conf import settings
-from django.db import connection as database
 from pyroaring import BitMap
 
 from cohorts.definition import InvalidDefinition, parse_definition
 from cohorts.models import MatchKey
 from cohorts.resolve import Coverage, ResolveTimeout, resolve
 from integrations import outcomes
+from integrations.accounts import account_of
 from integrations.delivery import Delivered, deliver, tags_by_recipient
 from integrations.destinations import destination_named
-from integrations.destinations.base import Account, DestinationClient, RemoteSegment
+from integrations.destinations.base import DestinationClient, RemoteSegment
 from integrations.diff import Batch, Plan, earliest_clock, is_finished
-from integrations.errors import CredentialRefused, Permanent, SentenceError
+from integrations.errors import CredentialRefused, Permanent, SentenceError, Temporary
 from integrations.failures import fail_sync, retry_one_time_syncs
-from integrations.lease import Lease
+from integrations.lease import Lease, database_now
 from integrations.ledger import Entry, Kind, append, fold, read_states
-from integrations.models import Connection, Ledger, LedgerEntry, Run, Sync
+from integrations.models import Connection, Ledger, LedgerEntry, Run
 from integrations.patience import Patience, patiently
 from integrations.rate import RateLimiter, limiter_for
 from integrations.runs import (
     OpenRun,
     admit_run,
     fail_runs,
-    finish_run,
     known_rejected,
     known_unmatched,
     record_progress,
@@ -47,16 +47,6 @@ from integrations.runs import (
 from integrations.segments import ensure_segment, rename_segment
 
 BACKFILL_POLL_SECONDS = 5.0
-
-
-def database_now() -> dt.datetime:
-    """Return PostgreSQL's clock: the only one by which entries, clocks and leases of several hosts compare."""
-    with database.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    assert row is not None
-    now: dt.datetime = row[0]
-    return now
 
 
 @dataclass(frozen=True)
@@ -89,17 +79,20 @@ class ConnectionPass:
     patience: Patience = field(default_factory=Patience)
     listed: dict[uuid.UUID, RemoteSegment] | None = None
     batch_number: int = 0
+    # Ledgers whose renamed segment was tried in this slice.
+    renaming: set[int] = field(default_factory=set)
+    # The run that is being resolved: an unexpected error is its own, and must not stop the others for ever.
+    resolving: Run | None = None
 
     @classmethod
     def open(cls, lease: Lease, connection: Connection, threads: ThreadPoolExecutor) -> ConnectionPass:
         """Read the connection's ledgers and running runs; what earlier workers left unanswered is in doubt."""
         destination = destination_named(connection.app.destination)
-        account = Account(connection.app.base_url, connection.app.remote_id, connection.credential)
         ceiling = min(connection.max_requests_per_second, destination.max_requests_per_second)
         work = cls(
             lease=lease,
             connection=connection,
-            client=destination.client(account),
+            client=destination.client(account_of(connection)),
             threads=threads,
             limiter=limiter_for(connection.app, ceiling=ceiling),
         )
@@ -128,30 +121,27 @@ class ConnectionPass:
         """Make `run` the one that its ledger's plan works for."""
         plan = self.plans[run.sync.ledger_id]
         now = database_now()
-        unmatched = known_unmatched(app_id=self.connection.app_id, project_id=self.connection.project_id)
-        rejected = known_rejected(ledger_id=plan.ledger_id)
+        unmatched = known_unmatched(run=run, app_id=self.connection.app_id, now=now)
+        rejected = known_rejected(run=run, ledger_id=plan.ledger_id, now=now)
         plan.wanted = wanted
         plan.given_up = BitMap()
-        plan.known_unmatched, plan.known_rejected = BitMap(unmatched), BitMap(rejected)
-        plan.unmatched, plan.rejected = (
-            BitMap(key for key, retry_at in known.items() if retry_at > now and not run.is_retry)
-            for known in (unmatched, rejected)
-        )
+        plan.known_unmatched, plan.unmatched = unmatched.everybody, unmatched.not_now
+        plan.known_rejected, plan.rejected = rejected.everybody, rejected.not_now
 
     # --- Step 4, resolve -------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Drop what was cancelled, paused or deleted since the last batch. Raises LeaseLost when fenced out."""
         with self.lease.fenced():
-            pass
-        statuses = dict(Run.objects.filter(pk__in=self._run_ids()).values_list("id", "status"))
-        for ledger_id, open_run in list(self.runs.items()):
-            status = statuses.get(open_run.run.pk)
-            if status != Run.Status.RUNNING:
-                if status is not None:
-                    self.keep_outcomes(ledger_id)
-                del self.runs[ledger_id]
-                self.plans[ledger_id].wanted = None
+            runs = Run.objects.filter(pk__in=self._run_ids()).select_for_update()
+            statuses = dict(runs.values_list("id", "status"))
+            for ledger_id, open_run in list(self.runs.items()):
+                status = statuses.get(open_run.run.pk)
+                if status != Run.Status.RUNNING:
+                    if status is not None:
+                        self._keep_outcomes(ledger_id)
+                    del self.runs[ledger_id]
+                    self.plans[ledger_id].wanted = None
         flags = {
             pk: (is_draining, renamed_to)
             for pk, is_draining, renamed_to in Ledger.objects.filter(pk__in=self.ledgers).values_list(
@@ -160,7 +150,7 @@ class ConnectionPass:
         }
         for ledger_id, ledger in list(self.ledgers.items()):
             if ledger_id not in flags:
-                self._forget(ledger_id)
+                self.forget(ledger_id)
                 continue
             ledger.is_draining, ledger.renamed_to = flags[ledger_id]
             plan = self.plans[ledger_id]
@@ -168,9 +158,14 @@ class ConnectionPass:
                 plan.wanted = BitMap()
             elif ledger_id not in self.runs:
                 plan.wanted = None
-        for ledger in self.ledgers.values():
-            if ledger.renamed_to and ledger.segment_seen_at:
-                rename_segment(client=self.client, ledger=ledger)
+
+    def rename_segments(self) -> None:
+        """Carry renamed cohorts over, once a pass; a destination that cannot be used now gets the name later."""
+        for ledger_id, ledger in self.ledgers.items():
+            if ledger.renamed_to and ledger.segment_seen_at and ledger_id not in self.renaming:
+                self.renaming.add(ledger_id)
+                with contextlib.suppress(Temporary):
+                    patiently(partial(rename_segment, client=self.client, ledger=ledger))
 
     def queued_runs(self) -> list[Run]:
         """Return the runs to let in now: none while the match property is still being backfilled (L6)."""
@@ -193,6 +188,7 @@ class ConnectionPass:
     def resolve(self, run: Run, *, as_of: dt.datetime) -> Wish:
         """Return what a queued run wants, from the caller's snapshot."""
         cohort = run.sync.cohort
+        self.resolving = run
         if run.is_removal:
             return Wish(run, BitMap(), None, cohort.version)
         try:
@@ -214,6 +210,7 @@ class ConnectionPass:
 
     def admit(self, wishes: Sequence[Wish], *, now: dt.datetime) -> None:
         """Make the runs running with what they want, stored before their first batch."""
+        self.resolving = None
         for wish in wishes:
             sync = wish.run.sync
             if wish.refusal is not None:
@@ -298,6 +295,8 @@ class ConnectionPass:
             )
         if delivered.rate_unknown is not None:
             raise delivered.rate_unknown
+        if delivered.refusals and batch.clearing:
+            self.patience.last_trouble = next(iter(delivered.refusals.values()))
         given_up = self.patience.note(delivered)
         for plan in self.plans.values():
             plan.given_up |= given_up
@@ -313,87 +312,43 @@ class ConnectionPass:
             run, ledger, plan = open_run.run, self.ledgers[ledger_id], self.plans[ledger_id]
             if run.is_removal or not plan.state.delivered:
                 continue
-            if ledger.segment_id in self.listed and ledger.segment_seen_at:
-                continue
             try:
                 patiently(partial(ensure_segment, client=self.client, ledger=ledger, listed=self.listed, now=now))
             except CredentialRefused:
                 raise
             except Permanent as error:
                 with self.lease.fenced():
-                    self.keep_outcomes(ledger_id)
+                    self._keep_outcomes(ledger_id)
                     fail_sync(sync=run.sync, sentence=error.sentence, now=now, is_withdrawn=True)
+                del self.runs[ledger_id]
+                ledger.is_draining, plan.wanted = True, BitMap()
                 continue
-            self.listed[ledger.segment_id] = RemoteSegment(ledger.segment_id, ledger.segment_name, True)
+            self.listed.setdefault(
+                ledger.segment_id, RemoteSegment(ledger.segment_id, ledger.segment_name, is_active=True)
+            )
 
-    # --- Ends --------------------------------------------------------------------------------------------------------
+    # --- Ends (integrations/endings.py ends runs and ledgers) ------------------------------------------------------
 
-    def finish_runs(self, *, now: dt.datetime) -> None:
-        """End the runs with nothing left to write, and the ledgers that have run dry."""
-        for ledger_id, open_run in list(self.runs.items()):
-            run, plan = open_run.run, self.plans[ledger_id]
-            if not is_finished(plan):
-                continue
-            if run.is_removal and not plan.state.possible:
-                self._end_drain(ledger_id)
-                continue
-            with self.lease.fenced():
-                sets = sets_of(open_run=open_run, plan=plan)
-                finish_run(run=run, sets=sets, trouble=self.patience.last_trouble, now=now)
-                self._note_end(run, now=now)
-                fold(ledger=self.ledgers[ledger_id], now=now)
-            del self.runs[ledger_id]
-            plan.wanted = BitMap() if self.ledgers[ledger_id].is_draining else None
-        for ledger_id, ledger in list(self.ledgers.items()):
-            if ledger.is_draining and ledger_id not in self.runs and not self.plans[ledger_id].state.possible:
-                self._end_drain(ledger_id)
-        if self.connection.is_draining and not any(ledger.is_draining for ledger in self.ledgers.values()):
-            with self.lease.fenced():
-                Connection.objects.filter(pk=self.connection.pk, is_draining=True).update(
-                    is_draining=False, credential="", credential_hint=""
-                )
-            self.connection.is_draining = False
+    def keep_outcomes(self) -> None:
+        """Store what the open runs have delivered so far: their rest may go on elsewhere, or not at all."""
+        with self.lease.fenced():
+            present = set(Run.objects.filter(pk__in=self._run_ids()).values_list("id", flat=True))
+            for ledger_id, open_run in self.runs.items():
+                if open_run.run.pk in present:
+                    self._keep_outcomes(ledger_id)
 
-    def keep_outcomes(self, ledger_id: int) -> None:
-        """Store what the ledger's run had delivered, when it ends before its work is done."""
+    def _keep_outcomes(self, ledger_id: int) -> None:
         open_run = self.runs[ledger_id]
         store_outcomes(run=open_run.run, sets=sets_of(open_run=open_run, plan=self.plans[ledger_id]))
+
+    def interrupted_runs(self) -> list[Run]:
+        """Return the runs that an unexpected error interrupts: the one being resolved, else all that are open."""
+        return [self.resolving] if self.resolving else [open_run.run for open_run in self.runs.values()]
 
     def _run_ids(self) -> list[int]:
         return [open_run.run.pk for open_run in self.runs.values()]
 
-    def _note_end(self, run: Run, *, now: dt.datetime) -> None:
-        if run.status in (Run.Status.SUCCEEDED, Run.Status.PARTIAL):
-            Sync.objects.filter(pk=run.sync_id).update(last_finished_at=now)
-            Sync.objects.filter(pk=run.sync_id, mode=Sync.Mode.ONE_TIME, status=Sync.Status.ACTIVE).update(
-                status=Sync.Status.FINISHED, next_run_at=None
-            )
-        else:
-            retry_one_time_syncs(sync_ids=[run.sync_id], now=now)
-
-    def _end_drain(self, ledger_id: int) -> None:
-        """The last removal was answered: the segment goes if it is to go, then the rows."""
-        ledger = self.ledgers[ledger_id]
-        if ledger.is_segment_doomed and ledger.segment_seen_at:
-            try:
-                patiently(lambda: self.client.delete_segment(segment_id=ledger.segment_id))
-            except CredentialRefused:
-                raise
-            except Permanent as error:
-                # Its members are gone; an empty segment that OneSignal will not delete is worth a word, no retry.
-                Ledger.objects.filter(pk=ledger_id).update(warning=error.sentence)
-        with self.lease.fenced():
-            fold(ledger=ledger, now=database_now(), is_forced=True)
-            Ledger.objects.filter(pk=ledger_id).update(is_draining=False, is_segment_doomed=False)
-            if ledger.is_segment_doomed:
-                Ledger.objects.filter(pk=ledger_id).update(segment_seen_at=None)
-            deleted, _ = Sync.objects.filter(ledger_id=ledger_id, deleting_at__isnull=False).delete()
-            if deleted:
-                Ledger.objects.filter(pk=ledger_id).delete()
-        ledger.is_draining = False
-        self._forget(ledger_id)
-
-    def _forget(self, ledger_id: int) -> None:
+    def forget(self, ledger_id: int) -> None:
         self.ledgers.pop(ledger_id, None)
         self.plans.pop(ledger_id, None)
         self.runs.pop(ledger_id, None)
@@ -414,7 +369,7 @@ class ConnectionPass:
         return max(min(waits, default=0.0), 0.1)
 
     def _say_waiting(self, *, until: dt.datetime) -> None:
-        Run.objects.filter(pk__in=self._run_ids()).update(
+        Run.objects.filter(pk__in=self._run_ids(), status=Run.Status.RUNNING).update(
             waiting_for=f"Waiting until {until:%H:%M:%S} UTC: OneSignal may still be applying earlier changes "
             "of members who now change back."
         )

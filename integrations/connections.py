@@ -10,18 +10,22 @@ from django.db import transaction
 
 from cohorts.match_keys import DEFAULT_MATCH_PROPERTY, add_match_property
 from cohorts.models import MatchProperty, Project, User
+from cohorts.tasks import request_backfill
+from integrations.accounts import SANDBOX_ADDRESS, account_of
 from integrations.destinations import destination_named
 from integrations.destinations.base import Account, Settings
-from integrations.errors import Conflict, CredentialRefused, Invalid, Temporary, Unreachable
+from integrations.errors import Conflict, Invalid, Permanent, Temporary, Unreachable
+from integrations.failures import fail_connection
 from integrations.lease import revoke_lease
 from integrations.models import Connection, DestinationApp, Ledger, Sync
 from integrations.runs import cancel_open_runs
 from integrations.segments import full_name
-from integrations.syncs import resume_sync
-from integrations.tasks import request_backfill, request_pass
+from integrations.syncs import lock_app, resume_sync
+from integrations.tasks import request_pass
 
 NAME_CHARACTERS = 255
 PREFIX_CHARACTERS = 64
+UNREACHABLE_PAUSE_SECONDS = 60.0
 
 
 def connect(
@@ -52,7 +56,9 @@ def connect(
     _prove(destination, given.account)
     with transaction.atomic():
         app, _ = DestinationApp.objects.get_or_create(
-            destination=destination, base_url=given.account.base_url, remote_id=given.account.remote_id
+            destination=destination,
+            base_url=SANDBOX_ADDRESS if given.is_sandbox else given.account.base_url,
+            remote_id=given.account.remote_id,
         )
         return Connection.objects.create(
             project=project,
@@ -104,23 +110,35 @@ def update_connection(
 
 
 def check_connection(*, connection: Connection, now: dt.datetime) -> Connection:
-    """Prove the stored key again and keep the answer. Raises Conflict (disconnected) and Unreachable (no answer)."""
-    if not connection.credential:
+    """Prove the stored key again and keep the answer: a refusal pauses the syncs, an end of one resumes them.
+
+    Raises Conflict (disconnected) and Unreachable (no answer).
+    """
+    if connection.status == Connection.Status.DISCONNECTED:
         raise Conflict("This connection is disconnected; give it credentials to check.")
-    account = Account(connection.app.base_url, connection.app.remote_id, connection.credential)
+    account = account_of(connection)
+    refusal = ""
     client = destination_named(connection.app.destination).client(account)
     try:
         client.check()
-    except CredentialRefused as error:
-        status, sentence = Connection.Status.ERROR, error.sentence
+    except Permanent as error:
+        refusal = error.sentence
     except Temporary as error:
-        raise Unreachable(error.sentence, error.retry_after_seconds) from error
-    else:
-        status, sentence = Connection.Status.CONNECTED, ""
+        raise Unreachable(error.sentence, error.retry_after_seconds or UNREACHABLE_PAUSE_SECONDS) from error
     finally:
         client.close()
-    connection.status, connection.error, connection.checked_at = status, sentence, now
-    connection.save(update_fields=["status", "error", "checked_at"])
+    with transaction.atomic():
+        connection = _locked(connection)
+        if connection.status == Connection.Status.DISCONNECTED or connection.credential != account.credential:
+            # Somebody disconnected it or changed the key meanwhile: the answer is about the past.
+            return connection
+        if refusal:
+            fail_connection(connection=connection, sentence=refusal, now=now)
+        elif connection.status == Connection.Status.ERROR:
+            _reconnect(connection, account.credential, now)
+        else:
+            Connection.objects.filter(pk=connection.pk).update(checked_at=now)
+        connection.refresh_from_db()
     return connection
 
 
@@ -132,14 +150,12 @@ def disconnect(*, connection: Connection, delete_segments: bool, now: dt.datetim
     with transaction.atomic():
         connection = _locked(connection)
         sentence = f"The connection “{connection.name}” is disconnected. Reconnect it to go on."
-        for sync in connection.syncs.all():
+        for sync in connection.syncs.select_for_update().order_by("id"):
             cancel_open_runs(sync=sync, sentence=sentence, now=now)
-        connection.syncs.filter(status=Sync.Status.ACTIVE).update(
-            status=Sync.Status.PAUSED,
-            paused_by=Sync.PausedBy.DISCONNECT,
-            pause_reason=sentence,
-            next_run_at=None,
-        )
+            if sync.status == Sync.Status.ACTIVE:
+                sync.status, sync.paused_by = Sync.Status.PAUSED, Sync.PausedBy.DISCONNECT
+                sync.pause_reason, sync.next_run_at = sentence, None
+                sync.save(update_fields=["status", "paused_by", "pause_reason", "next_run_at"])
         connection.status, connection.error = Connection.Status.DISCONNECTED, ""
         connection.is_draining = delete_segments and bool(connection.credential)
         if connection.is_draining:
@@ -154,24 +170,23 @@ def disconnect(*, connection: Connection, delete_segments: bool, now: dt.datetim
 
 def _locked(connection: Connection) -> Connection:
     """Lock the app's row, then the connection's: the order in which a pass takes them."""
-    DestinationApp.objects.select_for_update().get(pk=connection.app_id)
+    lock_app(connection.app_id)
     return Connection.objects.select_for_update(of=("self",)).select_related("app").get(pk=connection.pk)
 
 
 def _reconnect(connection: Connection, credential: str, now: dt.datetime) -> None:
     for name, value in _credential(credential).items():
         setattr(connection, name, value)
-    was_sending = connection.status == Connection.Status.CONNECTED
     connection.status, connection.error, connection.checked_at = Connection.Status.CONNECTED, "", now
     connection.is_draining = False
     connection.save()
     # Whoever sends with the old key right now must not go on.
     revoke_lease(connection.app_id)
-    if was_sending:
-        return
-    connection.ledgers.filter(sync__deleting_at=None).update(is_draining=False, is_segment_doomed=False)
+    # What was being taken back because of the disconnect stays; not so what a person is deleting, or a plan refused.
+    back = connection.syncs.filter(deleting_at=None).exclude(paused_by=Sync.PausedBy.FAILURE)
+    connection.ledgers.filter(sync__in=back).update(is_draining=False, is_segment_doomed=False)
     stopped_with_it = [Sync.PausedBy.DISCONNECT, Sync.PausedBy.CONNECTION]
-    for sync in connection.syncs.filter(status=Sync.Status.PAUSED, paused_by__in=stopped_with_it):
+    for sync in back.filter(status=Sync.Status.PAUSED, paused_by__in=stopped_with_it):
         resume_sync(sync=sync, now=now)
 
 
@@ -216,7 +231,7 @@ def _match_property(project: Project, name: str | None) -> MatchProperty:
         raise Invalid("user_id_property", "Give the name of a profile property, 1 to 255 characters.")
     match_property = add_match_property(project=project, name=name)
     if match_property.completed_at is None:
-        request_backfill(match_property.pk)
+        transaction.on_commit(lambda: request_backfill(match_property.pk))
     return match_property
 
 
@@ -224,10 +239,10 @@ def _prove(destination: str, account: Account) -> None:
     client = destination_named(destination).client(account)
     try:
         client.check()
-    except CredentialRefused as error:
+    except Permanent as error:
         raise Invalid("credentials.api_key", error.sentence) from error
     except Temporary as error:
-        raise Unreachable(error.sentence, error.retry_after_seconds) from error
+        raise Unreachable(error.sentence, error.retry_after_seconds or UNREACHABLE_PAUSE_SECONDS) from error
     finally:
         client.close()
 

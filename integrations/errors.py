@@ -24,9 +24,9 @@ class Conflict(SentenceError):
 
 
 class Temporary(SentenceError):
-    """The destination cannot be used now; the next try may do. `retry_after_seconds` is the earliest sensible one."""
+    """The destination cannot be used now; the next try may do, no sooner than `retry_after_seconds` (0: unknown)."""
 
-    def __init__(self, sentence: str, retry_after_seconds: float = 60.0) -> None:
+    def __init__(self, sentence: str, retry_after_seconds: float = 0.0) -> None:
         super().__init__(sentence)
         self.retry_after_seconds = retry_after_seconds
 
@@ -41,6 +41,14 @@ class Permanent(SentenceError):
 
 class CredentialRefused(Permanent):
     """The destination refuses the connection's key or app: every sync of the connection pauses."""
+
+
+class SegmentIdTaken(Permanent):
+    """The destination knows the segment's id already: ours by a lost answer, or one that is gone and stays reserved."""
+
+
+class SegmentGone(Permanent):
+    """The segment does not exist over there any more."""
 
 
 class LeaseLost(Exception):

@@ -62,6 +62,16 @@ def postpone_runs(*, connection: Connection, sentence: str, now: dt.datetime) ->
     retry_one_time_syncs(sync_ids=[run.sync_id for run in runs], now=now)
 
 
+def fail_internally(*, runs: list[Run], error: Exception, now: dt.datetime) -> None:
+    """An error nobody foresaw stopped these runs; the log has it."""
+    sentence = (
+        f"An internal error stopped this run ({type(error).__name__}); the worker's log has the details. "
+        "What was delivered stays recorded, and the next run goes on from there."
+    )
+    fail_runs(runs=runs, sentence=sentence, error_kind=Run.ErrorKind.INTERNAL, now=now)
+    retry_one_time_syncs(sync_ids=[run.sync_id for run in runs], now=now)
+
+
 def retry_one_time_syncs(*, sync_ids: list[int], now: dt.datetime) -> None:
     """Give unfinished one-time syncs another run at the next interval."""
     Sync.objects.filter(

@@ -8,6 +8,7 @@ that succeeded last was sent. So a worker that was stopped or cut off sends noth
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import socket
 import threading
@@ -24,6 +25,16 @@ from integrations.errors import LeaseLost
 MARGIN_SECONDS = 5.0
 
 logger = structlog.get_logger(__name__)
+
+
+def database_now() -> dt.datetime:
+    """Return PostgreSQL's clock: the only one by which entries, clocks and leases of several hosts compare."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    assert row is not None
+    now: dt.datetime = row[0]
+    return now
 
 
 @dataclass

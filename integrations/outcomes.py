@@ -59,7 +59,8 @@ def apply(
         plan.unmatched |= absent
         plan.rejected |= refused_here
         plan.known_unmatched = (plan.known_unmatched | absent) - accepted
-        plan.known_rejected = (plan.known_rejected | refused_here) - accepted
+        taken_here = accepted & batch.setting.get(ledger_id, BitMap())
+        plan.known_rejected = (plan.known_rejected | refused_here) - taken_here
         # A refused removal stays to be done; the run says so, and the next one tries again.
         plan.given_up |= refused & batch.clearing.get(ledger_id, BitMap())
 
@@ -69,7 +70,8 @@ def remember_recipients(*, connection: Connection, batch: Batch, delivered: Deli
     accepted = delivered.by_outcome[Outcome.ACCEPTED]
     unmatched = UnmatchedRecipient.objects.filter(app=connection.app, project=connection.project)
     unmatched.filter(match_key_id__in=list(accepted)).delete()
-    RejectedRecipient.objects.filter(ledger_id__in=batch.setting, match_key_id__in=list(accepted)).delete()
+    for ledger_id, written in batch.setting.items():
+        RejectedRecipient.objects.filter(ledger_id=ledger_id, match_key_id__in=list(written & accepted)).delete()
     _remember_absent(connection, delivered.by_outcome[Outcome.ABSENT], now)
     RejectedRecipient.objects.bulk_create(
         (

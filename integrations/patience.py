@@ -21,6 +21,7 @@ from integrations.errors import Temporary
 T = TypeVar("T")
 
 SMALL_BATCH = 20
+LONGEST_PAUSE_SECONDS = 15.0
 
 
 def pause_seconds(attempt: int) -> float:
@@ -30,12 +31,17 @@ def pause_seconds(attempt: int) -> float:
 
 
 def patiently(call: Callable[[], T]) -> T:
-    """Return the call's result, tried again after passing failures as often as the settings say."""
+    """Return the call's result, tried again after passing failures as often as the settings say.
+
+    A destination that asks for a longer pause than a worker should sleep ends it at once: the schedule comes back.
+    """
     for attempt in range(1, settings.DELIVERY_ATTEMPTS):
         try:
             return call()
-        except Temporary:
-            time.sleep(pause_seconds(attempt))
+        except Temporary as error:
+            if error.retry_after_seconds > LONGEST_PAUSE_SECONDS:
+                raise
+            time.sleep(max(pause_seconds(attempt), error.retry_after_seconds))
     return call()
 
 

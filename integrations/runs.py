@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
 from pyroaring import BitMap
 
 from cohorts.resolve import Coverage
@@ -48,11 +49,16 @@ def queue_run(*, sync: Sync, trigger: str, now: dt.datetime, is_retry: bool = Fa
                 )
         except IntegrityError:  # somebody else queued one at the same moment
             waiting = queued.get()
-    if (is_retry and not waiting.is_retry) or (is_removal and not waiting.is_removal):
-        waiting.is_retry |= is_retry
-        waiting.is_removal |= is_removal
-        waiting.save(update_fields=["is_retry", "is_removal"])
-    return waiting
+    wishes: dict[str, object] = {"asked_count": F("asked_count") + 1}
+    if is_retry:
+        wishes["is_retry"] = True
+    if is_removal:
+        wishes["is_removal"] = True
+    if queued.filter(pk=waiting.pk).update(**wishes):
+        waiting.refresh_from_db()
+        return waiting
+    # It began in this very moment: the wish gets a run of its own.
+    return queue_run(sync=sync, trigger=trigger, now=now, is_retry=is_retry, is_removal=is_removal)
 
 
 def cancel_open_runs(*, sync: Sync, sentence: str, now: dt.datetime) -> int:
@@ -65,7 +71,9 @@ def cancel_open_runs(*, sync: Sync, sentence: str, now: dt.datetime) -> int:
 def admit_run(
     *, run: Run, plan: Plan, coverage: Coverage | None, cohort_version: int, now: dt.datetime
 ) -> OpenRun | None:
-    """Make a queued run running with what it wants, in the caller's fenced transaction; None when it was cancelled.
+    """Make a queued run running with what it wants, in the caller's fenced transaction.
+
+    None when it was cancelled, or asked for once more since it was read: then it is to be resolved anew.
 
     `plan.wanted` holds the wanted recipients. Without coverage (a removal run) nothing is wanted.
     """
@@ -93,7 +101,8 @@ def admit_run(
             "matched_keys": coverage.matched_keys,
             "resolve_seconds": coverage.seconds,
         }
-    if not Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED).update(**fields):
+    queued = Run.objects.filter(pk=run.pk, status=Run.Status.QUEUED, asked_count=run.asked_count)
+    if not queued.update(**fields):
         return None
     for name, value in fields.items():
         setattr(run, name, value)
@@ -164,15 +173,33 @@ def _store(run: Run, bitmaps: dict[str, BitMap]) -> None:
     )
 
 
-def known_unmatched(*, app_id: int, project_id: int) -> dict[int, dt.datetime]:
-    """Return the recipients known as unmatched at the app, and when each is to be asked again."""
-    rows = UnmatchedRecipient.objects.filter(app_id=app_id, project_id=project_id)
-    return dict(rows.values_list("match_key_id", "retry_at"))
+@dataclass(frozen=True)
+class Known:
+    """Recipients of whom an answer is remembered, and those of them who are not to be asked now."""
+
+    everybody: BitMap
+    not_now: BitMap
 
 
-def known_rejected(*, ledger_id: int) -> dict[int, dt.datetime]:
-    """Return the recipients whose tag of this ledger was refused, and when each is to be asked again."""
-    return dict(RejectedRecipient.objects.filter(ledger_id=ledger_id).values_list("match_key_id", "retry_at"))
+def known_unmatched(*, run: Run, app_id: int, now: dt.datetime) -> Known:
+    """Return the recipients known as unmatched at the app."""
+    return _known(UnmatchedRecipient.objects.filter(app_id=app_id, project_id=run.project_id), run, now)
+
+
+def known_rejected(*, run: Run, ledger_id: int, now: dt.datetime) -> Known:
+    """Return the recipients whose tag of this ledger was refused."""
+    return _known(RejectedRecipient.objects.filter(ledger_id=ledger_id), run, now)
+
+
+def _known(rows: QuerySet[UnmatchedRecipient] | QuerySet[RejectedRecipient], run: Run, now: dt.datetime) -> Known:
+    """Pauses hold, except in a run that retries: that one asks everybody once, over all its slices."""
+    everybody, not_now = BitMap(), BitMap()
+    for recipient, answered_at, retry_at in rows.values_list("match_key_id", "answered_at", "retry_at"):
+        everybody.add(recipient)
+        is_asked = run.started_at is not None and answered_at >= run.started_at
+        if retry_at > now and (not run.is_retry or is_asked):
+            not_now.add(recipient)
+    return Known(everybody, not_now)
 
 
 def sets_of(*, open_run: OpenRun, plan: Plan) -> dict[str, BitMap]:
@@ -208,6 +235,7 @@ def finish_run(*, run: Run, sets: dict[str, BitMap], trouble: str, now: dt.datet
     Anything left makes it failed and temporary; members refused for good make it partial; else it succeeded.
     """
     record_progress(run=run, sets=sets, requests=0)
+    store_outcomes(run=run, sets=sets)
     left = run.left_to_add + run.left_to_remove
     if left:
         status = Run.Status.FAILED
@@ -219,12 +247,10 @@ def finish_run(*, run: Run, sets: dict[str, BitMap], trouble: str, now: dt.datet
     else:
         status = Run.Status.PARTIAL if run.rejected else Run.Status.SUCCEEDED
         error, error_kind = None, None
-    if not Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(
+    if Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(
         status=status, error=error, error_kind=error_kind, finished_at=now, waiting_for=""
     ):
-        return
-    run.status, run.error, run.error_kind, run.finished_at = status, error, error_kind, now
-    store_outcomes(run=run, sets=sets)
+        run.status, run.error, run.error_kind, run.finished_at = status, error, error_kind, now
 
 
 def store_outcomes(*, run: Run, sets: dict[str, BitMap]) -> None:

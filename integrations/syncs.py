@@ -10,7 +10,7 @@ from django.db import transaction
 
 from cohorts.models import Cohort, User
 from integrations.errors import Conflict, Invalid
-from integrations.models import Connection, Ledger, Run, Sync
+from integrations.models import Connection, DestinationApp, Ledger, Run, Sync
 from integrations.models.syncs import default_guard
 from integrations.runs import cancel_open_runs, queue_run
 from integrations.schedule import next_due
@@ -46,9 +46,15 @@ def export_cohort(
     checked_guard = read_guard(guard)
     with transaction.atomic():
         # Two exports of one pair at once: the second waits here and finds the first one's sync.
-        connection = Connection.objects.select_for_update().select_related("app").get(pk=connection.pk)
+        lock_app(connection.app_id)
+        connection = Connection.objects.select_for_update(of=("self",)).select_related("app").get(pk=connection.pk)
         _require_connected(connection)
-        sync = Sync.objects.select_related("ledger").filter(connection=connection, cohort=cohort).first()
+        sync = (
+            Sync.objects.select_for_update(of=("self",))
+            .select_related("ledger")
+            .filter(connection=connection, cohort=cohort)
+            .first()
+        )
         is_new = sync is None
         if sync is None:
             ledger = _ledger(connection, cohort)
@@ -112,7 +118,7 @@ def pause_sync(*, sync: Sync, now: dt.datetime, reason: str = "") -> Sync:
     """Pause a sync; what it delivered stays. A run in flight stops before its next batch."""
     with transaction.atomic():
         sync = _locked(sync)
-        if sync.status == Sync.Status.PAUSED:
+        if sync.status == Sync.Status.PAUSED and sync.paused_by == Sync.PausedBy.PERSON:
             return sync
         sentence = reason or "It was paused by hand."
         cancel_open_runs(sync=sync, sentence=f"The sync was paused. {sentence}", now=now)
@@ -144,6 +150,7 @@ def delete_sync(*, sync: Sync, delete_segment: bool, now: dt.datetime) -> Run | 
         sync = _locked(sync)
         cancel_open_runs(sync=sync, sentence="The sync is being deleted.", now=now)
         if not delete_segment:
+            Ledger.objects.filter(pk=sync.ledger_id).update(renamed_to="")
             sync.delete()
             return None
         _require_connected(sync.connection)
@@ -158,14 +165,17 @@ def delete_sync(*, sync: Sync, delete_segment: bool, now: dt.datetime) -> Run | 
 def cohort_changed(*, cohort: Cohort, is_redefined: bool, is_renamed: bool, now: dt.datetime) -> None:
     """Carry a cohort's edit to its live syncs: an old run in flight stops, a new one is due, the segment is renamed."""
     with transaction.atomic():
-        for sync in Sync.objects.filter(cohort=cohort, deleting_at=None).select_related("connection"):
-            if is_renamed:
-                name = full_name(connection=sync.connection, cohort_name=cohort.name)
-                Ledger.objects.filter(pk=sync.ledger_id).update(renamed_to=name)
+        syncs = Sync.objects.filter(cohort=cohort, deleting_at=None)
+        for app_id in sorted(set(syncs.values_list("connection__app_id", flat=True))):
+            lock_app(app_id)
+        for sync in syncs.select_for_update(of=("self",)).select_related("connection").order_by("id"):
             is_live = sync.status == Sync.Status.ACTIVE and sync.connection.status == Connection.Status.CONNECTED
             if is_redefined and is_live:
                 cancel_open_runs(sync=sync, sentence=f"Superseded by version {cohort.version} of the cohort.", now=now)
                 queue_run(sync=sync, trigger=Run.Trigger.MANUAL, now=now)
+            if is_renamed:
+                name = full_name(connection=sync.connection, cohort_name=cohort.name)
+                Ledger.objects.filter(pk=sync.ledger_id).update(renamed_to=name)
             request_pass(sync.connection.app_id)
 
 
@@ -204,8 +214,8 @@ def _ledger(connection: Connection, cohort: Cohort) -> Ledger:
             "segment_name": name[:128],
         },
     )
-    if not is_new and ledger.is_draining:
-        Ledger.objects.filter(pk=ledger.pk).update(is_draining=False, is_segment_doomed=False)
+    if not is_new and ledger.segment_name != name[:128]:
+        Ledger.objects.filter(pk=ledger.pk).update(renamed_to=name)
     return ledger
 
 
@@ -216,7 +226,13 @@ def _activate(sync: Sync, now: dt.datetime) -> None:
     Ledger.objects.filter(pk=sync.ledger_id).update(is_draining=False, is_segment_doomed=False)
 
 
+def lock_app(app_id: int) -> None:
+    """Lock the app's row: always the first, as in a pass, then connection, sync, run, ledger."""
+    DestinationApp.objects.select_for_update().get(pk=app_id)
+
+
 def _locked(sync: Sync) -> Sync:
+    lock_app(Connection.objects.values_list("app_id", flat=True).get(pk=sync.connection_id))
     locked = Sync.objects.select_for_update(of=("self",)).select_related("connection__app").get(pk=sync.pk)
     if locked.deleting_at is not None:
         raise Conflict("This sync is being deleted with its segment.")

@@ -8,14 +8,12 @@ from typing import Any
 import structlog
 from celery import shared_task
 from celery.signals import worker_shutting_down
-from django.db import InterfaceError, OperationalError, transaction
-from django.utils import timezone
+from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerError
 
-from cohorts.tasks import backfill_match_property
 from integrations.errors import LeaseLost
-from integrations.models import DestinationApp, Run
-from integrations.runs import fail_runs
+from integrations.lease import database_now
+from integrations.models import DestinationApp
 from integrations.schedule import start_due_syncs
 from integrations.sync import apps_with_work, run_slice
 
@@ -34,7 +32,7 @@ def _stop_after_batch(**_: Any) -> None:
 @shared_task(name="integrations.dynamic_sync")
 def dynamic_sync() -> None:
     """Start the syncs that are due, and a slice for every app with work that nobody is working on."""
-    now = timezone.now()
+    now = database_now()
     start_due_syncs(now=now)
     for app_id in apps_with_work(now=now):
         deliver_slice.delay(app_id=app_id)
@@ -47,19 +45,7 @@ def deliver_slice(*, app_id: int) -> None:
         run_slice(app_id=app_id, is_stopping=_is_stopping.is_set)
     except LeaseLost:
         logger.info("lease_lost", app_id=app_id)
-    except (OperationalError, InterfaceError):
-        # The database went away. The runs stay as they are; whoever takes the lease next goes on with them.
-        raise
-    except Exception as error:
-        fail_runs(
-            runs=Run.objects.filter(sync__connection__app_id=app_id, status=Run.Status.RUNNING),
-            sentence=f"An internal error stopped this run ({type(error).__name__}); the worker's log has the details. "
-            "What was delivered stays recorded, and the next run goes on from there.",
-            error_kind=Run.ErrorKind.INTERNAL,
-            now=timezone.now(),
-        )
-        raise
-    if app_id in apps_with_work(now=timezone.now()):
+    if app_id in apps_with_work(now=database_now()):
         request_slice(app_id)
 
 
@@ -69,18 +55,6 @@ def request_slice(app_id: int) -> None:
         deliver_slice.apply_async(kwargs={"app_id": app_id}, retry=False)
     except BrokerError:
         logger.warning("slice_not_enqueued", app_id=app_id)
-
-
-def request_backfill(match_property_id: int) -> None:
-    """Index a new match property once the caller's transaction has committed; beat resumes what was lost (L6)."""
-
-    def enqueue() -> None:
-        try:
-            backfill_match_property.apply_async(kwargs={"match_property_id": match_property_id}, retry=False)
-        except BrokerError:
-            logger.warning("backfill_not_enqueued", match_property_id=match_property_id)
-
-    transaction.on_commit(enqueue)
 
 
 def request_pass(app_id: int) -> None:

@@ -139,11 +139,13 @@ def property_tag(raw: object) -> str | None:
 def _tag(given_type: object, operator: object, values: object) -> str | None:
     if not isinstance(given_type, str) or given_type not in OPERATORS:
         return None
+    if not isinstance(operator, str):
+        operator = ""
     leaf = _leaf_type(operator, values) if given_type == "object" else given_type
     return "near_date" if leaf == "date" and operator in _WITH_PERIODS else leaf
 
 
-def _leaf_type(operator: object, values: object) -> str:
+def _leaf_type(operator: str, values: object) -> str:
     """Return the type of an object's leaf. An operator of several types goes by the first value."""
     first = values[0] if isinstance(values, list | tuple) and values else None
     if operator in _WITH_BOUNDS:

@@ -78,12 +78,15 @@ class DestinationClient(ABC):
     def create_segment(self, *, segment_id: uuid.UUID, name: str, tag: str) -> str:
         """Create the segment of the users who carry `tag`; return the name it got (a taken one gets a suffix).
 
-        Doing it again with the same id is harmless. Raises Permanent (plan, segment limit), Temporary.
+        Raises SegmentIdTaken, Permanent (plan, segment limit), Temporary.
         """
 
     @abstractmethod
     def rename_segment(self, *, segment_id: uuid.UUID, name: str) -> str | None:
-        """Rename the segment; return None, or the sentence of a refusal that leaves the old name in place."""
+        """Rename the segment; return None, or the sentence of a refusal that leaves the old name in place.
+
+        Raises SegmentGone, Permanent, Temporary.
+        """
 
     @abstractmethod
     def delete_segment(self, *, segment_id: uuid.UUID) -> None:

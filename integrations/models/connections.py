@@ -20,7 +20,8 @@ class DestinationApp(models.Model):
     """
 
     destination = models.CharField(max_length=32)
-    base_url = models.URLField(max_length=255)
+    # An address, or `sandbox` for the one that comes with `make up` (`integrations/accounts.py`).
+    base_url = models.CharField(max_length=255)
     remote_id = models.CharField(max_length=128)
     lease_token = models.BigIntegerField(default=0)
     lease_holder = models.CharField(max_length=128, blank=True, default="")

@@ -109,6 +109,8 @@ class Run(models.Model):
     is_removal = models.BooleanField(default=False)
     # Tries unmatched and rejected members now, whatever their pause.
     is_retry = models.BooleanField(default=False)
+    # How often this queued run was asked for; a wish that comes while it is being resolved is resolved anew.
+    asked_count = models.PositiveIntegerField(default=1)
     cohort_version = models.PositiveIntegerField(null=True)
     as_of = models.DateTimeField(null=True)
     queued_at = models.DateTimeField()

@@ -182,7 +182,7 @@ def event_conditions(draw: Draw, zone: str, now: dt.datetime) -> Json:
 
 @st.composite
 def definitions(draw: Draw, zone: str, now: dt.datetime) -> Json:
-    matches = st.sampled_from(["all", "any"])
+    matches = st.sampled_from(["any", "all", "any"])
     conditions = st.one_of(property_conditions(zone, now), event_conditions(zone, now))
     return {
         "base": draw(st.sampled_from(["all_users", "profiles"])),

@@ -7,8 +7,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from cohorts.definition import Definition, InvalidDefinition, parse_definition
+from cohorts.definition import Definition, FieldError, InvalidDefinition, parse_definition
 from tests.cohorts.people import define, did, last, where
 
 Json = Any
@@ -39,10 +41,16 @@ EXAMPLE: Json = {
 FIRST = "definition.groups[0].conditions[0]"
 
 
-def refusals(raw: object) -> dict[str, str]:
-    with pytest.raises(InvalidDefinition) as caught:
+def errors_of(raw: object) -> tuple[FieldError, ...]:
+    try:
         parse_definition(raw)
-    return {error.field: error.message for error in caught.value.errors}
+    except InvalidDefinition as error:
+        return error.errors
+    return ()
+
+
+def refusals(raw: object) -> dict[str, str]:
+    return {error.field: error.message for error in errors_of(raw)}
 
 
 def test_the_example_of_the_documentation_is_accepted() -> None:
@@ -137,6 +145,7 @@ def test_defaults_are_those_of_the_documentation() -> None:
             ".type",
             "type must be one of string, number, boolean, date, list, object.",
         ),
+        ({**where("a.b", "object", "equals", "x"), "operator": []}, ".operator", "Give a text in quotes."),
         ({"kind": "flow"}, ".kind", "kind must be one of property, event."),
         *(
             ({"kind": kind}, ".kind", f"kind must be one of property, event; {kind} is not supported in this version.")
@@ -258,6 +267,49 @@ def test_a_long_unknown_key_is_not_echoed_at_length() -> None:
 
 def test_a_flood_of_mistakes_is_cut() -> None:
     assert len(refusals(define(where("x", "number", "equals", *["a"] * 1000)))) == 100
+
+
+ANY_JSON = st.recursive(
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.sampled_from(["event", "last"])
+    ),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(st.text(max_size=3), inner, max_size=2)),
+    max_leaves=4,
+)
+FULL: Json = define(
+    *EXAMPLE["groups"][0]["conditions"],
+    where("a.b", "object", "between", "2026-01-01", "2026-02-01"),
+    where("a", "date", "in_the_last", {"unit": "day", "value": 1}),
+    where("a", "list", "any_in", "x", 1, True),
+    did("Visit", {"type": "fixed", "from": "2026-01-01", "to": "2026-01-02"}, operator="between", value=[1, 2]),
+    did("Visit", last(1, ending_ago=1), did=False),
+)
+
+
+def places(part: Json, way: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """Return the way to every part of a definition."""
+    inner = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    return [way, *(found for name, each in inner for found in places(each, (*way, name)))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(place=st.sampled_from(places(FULL)), replacement=ANY_JSON, is_key=st.booleans(), key=st.text(max_size=5))
+def test_any_json_in_any_place_is_accepted_or_refused_in_sentences(
+    place: tuple[str | int, ...], replacement: Json, is_key: bool, key: str
+) -> None:
+    raw = {"whole": copy.deepcopy(FULL)}
+    *way, name = ("whole", *place)
+    part: Any = raw
+    for each in way:
+        part = part[each]
+    if is_key and isinstance(part, dict) and name != "whole":
+        part[key] = replacement
+    else:
+        part[name] = replacement
+
+    for error in errors_of(raw["whole"]):
+        assert error.field.startswith("definition")
+        assert error.message.endswith(".")
 
 
 def test_the_leaf_of_an_object_has_the_type_of_operator_and_values() -> None:

@@ -208,7 +208,11 @@ def test_no_body_takes_long_to_read(body: bytes) -> None:
     assert time.monotonic() - started < 5
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"[1,2]")[:-4], b"\x1f\x8bgarbage", gzip.compress(b"[1]") + b"x"])
+@pytest.mark.parametrize(
+    "body",
+    [gzip.compress(b"[1,2]")[:-4], b"\x1f\x8bgarbage", gzip.compress(b"[1]") + b"x"],
+    ids=["cut off", "rubbish", "more"],
+)
 def test_broken_gzip_is_undecodable(body: bytes) -> None:
     with pytest.raises(Undecodable):
         inflated(body)

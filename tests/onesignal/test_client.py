@@ -12,7 +12,14 @@ import responses
 
 from integrations.destinations.base import Account, Outcome
 from integrations.destinations.onesignal.client import OneSignalClient, segment_name
-from integrations.errors import CredentialRefused, Permanent, Temporary, Unreachable
+from integrations.errors import (
+    CredentialRefused,
+    Permanent,
+    SegmentGone,
+    SegmentIdTaken,
+    Temporary,
+    Unreachable,
+)
 
 API = "https://api.onesignal.example"
 APP = "5b1d3c9e-7f0a-4c1e-9a53-0c3f1a2b4d5e"
@@ -68,6 +75,7 @@ def test_an_id_travels_as_one_segment_of_the_path(
         (409, '{"errors":[{"code":"entitlements-tag-limit","title":"too many tags"}]}', Outcome.REFUSED),
         (400, '{"errors":["bad"]}', Outcome.REFUSED),
         (413, "<html>", Outcome.REFUSED),
+        (408, "", Outcome.UNANSWERED),
         (401, "", Outcome.DENIED),
         (403, '{"errors":["no"]}', Outcome.DENIED),
         (429, '{"errors":["API rate limit exceeded."]}', Outcome.THROTTLED),
@@ -145,9 +153,23 @@ def test_a_taken_name_gets_a_number(http: responses.RequestsMock, client: OneSig
     assert client.create_segment(segment_id=SEGMENT, name="Pro", tag="cs_1") == "Pro (2)"
 
 
-def test_a_segment_that_is_there_already_is_ours(http: responses.RequestsMock, client: OneSignalClient) -> None:
+def test_an_id_that_is_taken_is_told_apart(http: responses.RequestsMock, client: OneSignalClient) -> None:
     http.post(SEGMENTS, status=409, json={"errors": ["Segment with the given id already exists."]})
-    assert client.create_segment(segment_id=SEGMENT, name="Pro", tag="cs_1") == "Pro"
+    with pytest.raises(SegmentIdTaken):
+        client.create_segment(segment_id=SEGMENT, name="Pro", tag="cs_1")
+
+
+def test_a_segment_that_is_gone_cannot_be_renamed(http: responses.RequestsMock, client: OneSignalClient) -> None:
+    http.patch(f"{SEGMENTS}/{SEGMENT}", status=404, json={"success": False, "errors": ["segment not found"]})
+    with pytest.raises(SegmentGone):
+        client.rename_segment(segment_id=SEGMENT, name="New")
+
+
+def test_a_refused_segment_is_no_refused_key(http: responses.RequestsMock, client: OneSignalClient) -> None:
+    http.delete(f"{SEGMENTS}/{SEGMENT}", status=400, json={"errors": ["used by an active Journey"]})
+    with pytest.raises(Permanent, match="used by an active Journey") as refused:
+        client.delete_segment(segment_id=SEGMENT)
+    assert not isinstance(refused.value, CredentialRefused)
 
 
 @pytest.mark.parametrize(

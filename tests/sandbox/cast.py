@@ -145,7 +145,7 @@ def patch_statuses(app: App, external_ids: Iterable[str], tags: dict[str, str]) 
             answer = link.getresponse()
             answer.read()
             statuses.append(answer.status)
-        except (http.client.RemoteDisconnected, ConnectionResetError):
+        except ConnectionError:
             link.close()
             statuses.append(None)
     link.close()

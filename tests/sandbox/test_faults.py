@@ -126,7 +126,7 @@ def test_without_a_setting_a_thousand_writes_a_second_pass(crowd: App) -> None:
 
 
 def test_writes_to_one_user_are_counted_and_refused_only_on_demand(app: App) -> None:
-    app.add_users("ann", "bob")
+    app.add_users("ann", "bob", "cat")
     for _ in range(3):
         assert app.patch("ann", {"a": "1"}).status_code == 202
     app.patch("bob", {"a": "1"})
@@ -134,13 +134,11 @@ def test_writes_to_one_user_are_counted_and_refused_only_on_demand(app: App) -> 
     assert (stats["max_writes_per_user"], stats["writes"]) == (3, 4)
     app.control("DELETE", "/stats")
     app.control("PUT", "/faults", {"enforce_user_spacing": True})
-    onesignal_id = app.call("GET", user_path("ann")).json()["identity"]["onesignal_id"]
-    time.sleep(1)
-    assert app.patch("ann", {"a": "2"}).status_code == 202
+    onesignal_id = app.call("GET", user_path("cat")).json()["identity"]["onesignal_id"]
+    assert app.patch("cat", {"a": "2"}).status_code == 202
     other_name = app.call("PATCH", user_path(onesignal_id, "onesignal_id"), {"properties": {"tags": {"a": "3"}}})
     assert (other_name.status_code, other_name.headers["Retry-After"]) == (429, "1")
-    assert app.patch("bob", {"a": "2"}).status_code == 202
-    assert app.tags("ann") == {"a": "2"}
+    assert app.tags("cat") == {"a": "2"}
 
 
 def test_views_have_a_limit_only_on_demand(app: App) -> None:
@@ -148,7 +146,6 @@ def test_views_have_a_limit_only_on_demand(app: App) -> None:
     for _ in range(5):
         assert app.call("GET", user_path("ann")).status_code == 200
     app.control("PUT", "/faults", {"views_per_second": 1})
-    time.sleep(1)
     assert app.call("GET", user_path("ann")).status_code == 200
     refused = app.call("GET", f"{user_path('ann')}/identity")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")

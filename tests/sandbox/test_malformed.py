@@ -92,7 +92,7 @@ bodies = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=bodies)
 def test_no_object_of_any_shape_brings_it_down(app: App, body: dict[str, object]) -> None:
     try:

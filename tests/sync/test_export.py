@@ -230,14 +230,13 @@ def test_an_unreachable_destination_fails_the_run_as_temporary_and_the_next_one_
     onesignal: SandboxApp, shop: Project, crm: Connection, settings: Any
 ) -> None:
     settings.DELIVERY_ATTEMPTS = 2
-    base_url = crm.app.base_url
-    type(crm.app).objects.filter(pk=crm.app_id).update(base_url="http://127.0.0.1:9")
+    settings.SANDBOX_URL = "http://127.0.0.1:9"
     sync, run = export(make_cohort(shop), crm)
     assert (run.status, run.error_kind) == (Run.Status.FAILED, Run.ErrorKind.TEMPORARY)
     assert "could not be reached at http://127.0.0.1:9" in (run.error or "")
     assert sync.status == Sync.Status.ACTIVE
     assert sync.next_run_at is not None
-    type(crm.app).objects.filter(pk=crm.app_id).update(base_url=base_url)
+    settings.SANDBOX_URL = onesignal.url
     run_now(sync=sync, is_retry=False, now=timezone.now())
     work(crm)
     assert onesignal.segment_users(sync.ledger.segment_id) == {ANN, BOB, CAT}

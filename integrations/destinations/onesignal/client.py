@@ -20,7 +20,15 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.retry import Retry
 
 from integrations.destinations.base import Account, Answer, DestinationClient, Outcome, RemoteSegment
-from integrations.errors import CredentialRefused, Permanent, SentenceError, Temporary, Unreachable
+from integrations.errors import (
+    CredentialRefused,
+    Permanent,
+    SegmentGone,
+    SegmentIdTaken,
+    SentenceError,
+    Temporary,
+    Unreachable,
+)
 
 SEGMENTS_PER_PAGE = 300
 SEGMENT_NAME_CHARACTERS = 128
@@ -68,9 +76,10 @@ class OneSignalClient(DestinationClient):
         for attempt in range(1, SEGMENT_NAME_ATTEMPTS + 1):
             candidate = segment_name(name, attempt)
             reply = self._call("POST", "/segments", {"id": str(segment_id), "name": candidate, "filters": filters})
-            # 409: an earlier request of ours created it and its answer was lost.
-            if reply.status in (200, 201, 409):
+            if reply.status in (200, 201):
                 return candidate
+            if reply.status == 409:
+                raise SegmentIdTaken(f"OneSignal refused to create the segment “{candidate}”: “{reply.words}”.")
             if reply.status == 400 and "taken" in reply.words.lower():
                 continue
             raise self._segment_refusal(reply, f"create the segment “{candidate}”")
@@ -83,7 +92,9 @@ class OneSignalClient(DestinationClient):
         reply = self._call("PATCH", f"/segments/{segment_id}", {"name": segment_name(name, 1)})
         if reply.status == 200:
             return None
-        if reply.status in (400, 404):
+        if reply.status == 404:
+            raise SegmentGone(f"OneSignal does not know the segment to be renamed to “{name}”: “{reply.words}”.")
+        if reply.status == 400:
             return (
                 f"The segment at OneSignal keeps its old name: OneSignal answered “{reply.words}”. "
                 "A segment that a Journey uses cannot be renamed; its members are not affected."
@@ -124,6 +135,8 @@ class OneSignalClient(DestinationClient):
                 f"OneSignal refused to {wish}: “{reply.words}”. "
                 "Delete a segment at OneSignal or upgrade the app's plan, then resume this sync."
             )
+        if reply.status in (400, 404):
+            return Permanent(f"OneSignal refused to {wish}: “{reply.words}”.")
         return self._refusal(reply, wish)
 
     def _refusal(self, reply: _Reply, wish: str) -> SentenceError:
@@ -141,7 +154,7 @@ class OneSignalClient(DestinationClient):
         if reply.status == 429 or reply.status >= 500:
             return Temporary(
                 f"OneSignal could not {wish} now (HTTP {reply.status}: “{reply.words}”); it is tried again by itself.",
-                reply.retry_after_seconds or 60.0,
+                reply.retry_after_seconds or 0.0,
             )
         return Permanent(f"OneSignal refused to {wish} (HTTP {reply.status}: “{reply.words}”).")
 
@@ -228,7 +241,8 @@ def _answer(reply: _Reply) -> Answer:
     sentence = f"OneSignal answered {status}: {reply.words}"
     if status in (401, 403):
         return Answer(Outcome.DENIED, status, sentence)
-    if 400 <= status < 500:
+    # 408 and 425 speak of the request's timing, not of its content.
+    if 400 <= status < 500 and status not in (408, 425):
         return Answer(Outcome.REFUSED, status, sentence)
     return Answer(Outcome.UNANSWERED, status, sentence, reply.retry_after_seconds)
 

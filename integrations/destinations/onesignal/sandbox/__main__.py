@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if not 0 <= arguments.port <= 65535:
         parser.error("--port must be a number from 0 to 65535")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: sys.exit(0))  # until `run` serves and stops with more care
     return run(host=arguments.host, port=arguments.port, state_dir=arguments.state_dir)
 
 

@@ -11,7 +11,6 @@ class NumberedIds:
     """UUIDs computed from numbers and back, all with one random beginning."""
 
     def __init__(self, base: str) -> None:
-        self.base = base
         self._int = uuid.UUID(base).int
         self._prefix = self._int >> NUMBER_BITS
 

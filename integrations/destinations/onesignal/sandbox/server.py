@@ -5,7 +5,6 @@ One process on one core; state is in memory, so a second worker would be a secon
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import ipaddress
 import os
@@ -51,10 +50,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on either signal while serving."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        """Leave the signals to `_serve`, which takes them before this server says that it is there."""
         yield
 
 
@@ -131,6 +127,8 @@ def _serve(state: State, exports: Exports, listener: socket.socket) -> NoReturn:
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
     )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: server.stop())
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"Sandbox OneSignal at {written_origin(host, port)}\n")
     sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -97,6 +98,11 @@ def text_field(body: Mapping[str, object], name: str) -> str | None:
     if "\0" in value:
         raise Malformed(f"{name} must not hold a NUL character.")
     return value
+
+
+def written_moment(seconds: float) -> str:
+    """Return a time in seconds since 1970 as OneSignal writes it: `2022-07-23T13:44:10.324Z`."""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def basic_error(status: int, *sentences: str, **more: object) -> Answer:

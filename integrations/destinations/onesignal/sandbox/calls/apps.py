@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 from integrations.destinations.onesignal.sandbox.routes import Call
-from integrations.destinations.onesignal.sandbox.wire import Answer, basic_error, json_answer
+from integrations.destinations.onesignal.sandbox.wire import Answer, basic_error, json_answer, written_moment
 
 
 def view_app(call: Call) -> Answer:
@@ -15,8 +13,8 @@ def view_app(call: Call) -> Answer:
         "id": settings.id,
         "name": settings.name,
         "organization_id": settings.organization_id,
-        "created_at": _moment(settings.created_at),
-        "updated_at": _moment(settings.updated_at),
+        "created_at": written_moment(settings.created_at),
+        "updated_at": written_moment(settings.updated_at),
         "additional_data_is_root_payload": False,
     }
     if call.request.query_values().get("view") != "config":
@@ -28,7 +26,3 @@ def view_app(call: Call) -> Answer:
 def list_apps(_call: Call) -> Answer:
     """Refuse: an app's key may not list the organisation's apps."""
     return basic_error(403, "Current organization permissions do not allow this action.")
-
-
-def _moment(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

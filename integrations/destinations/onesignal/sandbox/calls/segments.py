@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -18,6 +17,7 @@ from integrations.destinations.onesignal.sandbox.wire import (
     json_answer,
     structured_error,
     text_field,
+    written_moment,
 )
 
 MAX_NAME_CHARACTERS = 128
@@ -126,16 +126,12 @@ def _listed(call: Call, segment: Segment) -> dict[str, object]:
         "id": segment.id,
         "name": segment.name,
         "description": segment.description,
-        "created_at": _moment(segment.created_at),
-        "updated_at": _moment(segment.updated_at),
+        "created_at": written_moment(segment.created_at),
+        "updated_at": written_moment(segment.updated_at),
         "app_id": call.app.settings.id,
         "read_only": False,
         "is_active": segment.is_active,
     }
-
-
-def _moment(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _read_id(body: Mapping[str, object]) -> str:
