@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 
 from integrations.destinations.base import Account
+from integrations.encryption import CredentialUnreadable
 from integrations.errors import CredentialRefused
 from integrations.models import Connection
 
@@ -13,7 +14,7 @@ SANDBOX_ADDRESS = "sandbox"
 
 
 def account_of(connection: Connection) -> Account:
-    """Return the connection's account. Raises CredentialRefused for a sandbox that this installation does not run."""
+    """Return the connection's account. Raises CredentialRefused when its key is unreadable or its sandbox not run."""
     base_url: str | None = connection.app.base_url
     if base_url == SANDBOX_ADDRESS:
         base_url = settings.SANDBOX_URL
@@ -22,4 +23,7 @@ def account_of(connection: Connection) -> Account:
             "This connection uses the sandbox, which this installation does not run. "
             "Start it with `make up`, or make a connection to OneSignal itself."
         )
-    return Account(base_url, connection.app.remote_id, connection.credential)
+    try:
+        return Account(base_url, connection.app.remote_id, connection.credential)
+    except CredentialUnreadable as error:
+        raise CredentialRefused(str(error)) from error

@@ -101,7 +101,8 @@ def _sleep_until(app_id: int, end: SliceEnd) -> None:
 def _take_turns(lease: Lease, threads: ThreadPoolExecutor, is_stopping: Callable[[], bool]) -> SliceEnd:
     """Give each connection of the app one batch after another in turn."""
     ends_at = time.monotonic() + settings.SLICE_SECONDS
-    working = [ConnectionPass.open(lease, connection, threads) for connection in connections_with_work(lease.app_id)]
+    opened = (_open(lease, connection, threads) for connection in connections_with_work(lease.app_id))
+    working = [work for work in opened if work is not None]
     try:
         while working:
             if is_stopping() or time.monotonic() > ends_at or not lease.may_send():
@@ -130,6 +131,16 @@ def _take_turns(lease: Lease, threads: ThreadPoolExecutor, is_stopping: Callable
     # What is left needs nobody's run: a removal or a new name that the destination would not take now.
     is_finished = lease.app_id not in apps_with_work(now=database_now(), is_leased=True)
     return SliceEnd(is_finished) if is_finished else _unfinished([], seconds=LEFTOVER_SECONDS)
+
+
+def _open(lease: Lease, connection: Connection, threads: ThreadPoolExecutor) -> ConnectionPass | None:
+    """Take up a connection; None when it has no usable address or key, which is said on the connection."""
+    try:
+        return ConnectionPass.open(lease, connection, threads)
+    except Permanent as error:
+        with lease.fenced():
+            fail_connection(connection=connection, sentence=error.sentence, now=database_now())
+        return None
 
 
 def _unfinished(working: list[ConnectionPass], *, seconds: float | None = None) -> SliceEnd:
@@ -169,6 +180,8 @@ def connections_with_work(app_id: int) -> list[Connection]:
         Connection.objects.filter(_has_work(""), app_id=app_id)
         .filter(_can_send(""))
         .select_related("app", "project", "match_property")
+        # Read when it is needed: one that no key opens must not hide the others.
+        .defer("credential")
         .distinct()
         .order_by("id")
     )
