@@ -280,7 +280,9 @@ class ConnectionPass:
             entries = outcomes.entries_of(batch, delivered)
             append(token=self.lease.token, batch_number=self.batch_number, entries=entries, at=now)
             outcomes.apply(self.plans, batch, delivered, entries, at=now)
-            outcomes.remember_recipients(connection=self.connection, batch=batch, delivered=delivered, now=now)
+            outcomes.remember_recipients(
+                connection=self.connection, plans=self.plans, batch=batch, delivered=delivered, now=now
+            )
             outcomes.remember_counts(self.plans, batch)
             attempted = BitMap(delivered.ended_at)
             for ledger_id, open_run in self.runs.items():
@@ -318,6 +320,8 @@ class ConnectionPass:
                 raise
             except Permanent as error:
                 with self.lease.fenced():
+                    if not self.is_there(ledger_id):
+                        continue
                     self._keep_outcomes(ledger_id)
                     fail_sync(sync=run.sync, sentence=error.sentence, now=now, is_withdrawn=True)
                 del self.runs[ledger_id]
@@ -332,10 +336,17 @@ class ConnectionPass:
     def keep_outcomes(self) -> None:
         """Store what the open runs have delivered so far: their rest may go on elsewhere, or not at all."""
         with self.lease.fenced():
-            present = set(Run.objects.filter(pk__in=self._run_ids()).values_list("id", flat=True))
-            for ledger_id, open_run in self.runs.items():
-                if open_run.run.pk in present:
+            for ledger_id in list(self.runs):
+                if self.is_there(ledger_id):
                     self._keep_outcomes(ledger_id)
+
+    def is_there(self, ledger_id: int) -> bool:
+        """Tell whether the ledger's run still exists, and drop it when its sync was deleted. Ask it fenced."""
+        if Run.objects.filter(pk=self.runs[ledger_id].run.pk).exists():
+            return True
+        del self.runs[ledger_id]
+        self.plans[ledger_id].wanted = None
+        return False
 
     def _keep_outcomes(self, ledger_id: int) -> None:
         open_run = self.runs[ledger_id]

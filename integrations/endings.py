@@ -30,6 +30,8 @@ def finish_runs(work: ConnectionPass, *, now: dt.datetime) -> None:
             _end_drain(work, ledger_id)
             continue
         with work.lease.fenced():
+            if not work.is_there(ledger_id):
+                continue
             sets = sets_of(open_run=open_run, plan=plan)
             finish_run(run=run, sets=sets, trouble=work.patience.last_trouble, now=now)
             _note_end(run, now=now)

@@ -55,7 +55,7 @@ def apply(
     accepted = delivered.by_outcome[Outcome.ACCEPTED]
     absent, refused = delivered.by_outcome[Outcome.ABSENT], delivered.by_outcome[Outcome.REFUSED]
     for ledger_id, plan in plans.items():
-        refused_here = refused & batch.setting.get(ledger_id, BitMap())
+        refused_here = _refused_here(plan, batch, delivered)
         plan.unmatched |= absent
         plan.rejected |= refused_here
         plan.known_unmatched = (plan.known_unmatched | absent) - accepted
@@ -65,7 +65,15 @@ def apply(
         plan.given_up |= refused & batch.clearing.get(ledger_id, BitMap())
 
 
-def remember_recipients(*, connection: Connection, batch: Batch, delivered: Delivered, now: dt.datetime) -> None:
+def _refused_here(plan: Plan, batch: Batch, delivered: Delivered) -> BitMap:
+    """Return who was refused this ledger's tag; one that is there already only travelled along."""
+    setting = batch.setting.get(plan.ledger_id, BitMap())
+    return (setting & delivered.by_outcome[Outcome.REFUSED]) - plan.state.settled
+
+
+def remember_recipients(
+    *, connection: Connection, plans: Mapping[int, Plan], batch: Batch, delivered: Delivered, now: dt.datetime
+) -> None:
     """Store who is unmatched or rejected, and forget those who were accepted after all."""
     accepted = delivered.by_outcome[Outcome.ACCEPTED]
     unmatched = UnmatchedRecipient.objects.filter(app=connection.app, project=connection.project)
@@ -83,8 +91,8 @@ def remember_recipients(*, connection: Connection, batch: Batch, delivered: Deli
                 answered_at=now,
                 retry_at=now + REJECTED_PAUSE,
             )
-            for ledger_id, written in batch.setting.items()
-            for recipient in written & delivered.by_outcome[Outcome.REFUSED]
+            for ledger_id in batch.setting
+            for recipient in _refused_here(plans[ledger_id], batch, delivered)
         ),
         update_conflicts=True,
         update_fields=["reason", "answered_at", "retry_at"],

@@ -12,7 +12,7 @@ from cohorts.projects import create_project
 from integrations.models import Run
 from tests.cast import make_cohort
 from tests.sandbox_app import SandboxApp
-from tests.sync.test_export import connect_to, export
+from tests.sync.stories import connect_to, export
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

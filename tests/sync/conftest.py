@@ -6,7 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox_app import onesignal, sandbox_url
+from cohorts.models import Project
+from integrations.models import Connection
+from tests.cast import make_people, make_project, shoppers
+from tests.sandbox_app import SandboxApp, onesignal, sandbox_url
+from tests.sync.stories import ANN, BOB, CAT, connect_to
 
 __all__ = ["onesignal", "sandbox_url"]
 
@@ -25,3 +29,20 @@ def short_clocks(settings: Any) -> None:
     settings.DELIVERY_START_REQUESTS_PER_SECOND = 900
     settings.DELIVERY_THREADS = 8
     settings.DELIVERY_RETRY_PAUSE_SECONDS = 0.1
+
+
+@pytest.fixture
+def shop() -> Project:
+    project = make_project()
+    make_people(
+        project,
+        shoppers([ANN, BOB, CAT], plan="pro")
+        | {"anon": {}, "no-id": {"plan": "pro"}, "free": {"plan": "free", "$onesignal_user_id": "free"}},
+    )
+    return project
+
+
+@pytest.fixture
+def crm(onesignal: SandboxApp, shop: Project) -> Connection:
+    onesignal.add_users(ANN, BOB, CAT, "free")
+    return connect_to(onesignal, shop)

@@ -14,7 +14,7 @@ from integrations.sync import run_slice
 from integrations.syncs import export_cohort, run_now
 from tests.cast import make_cohort, make_people, make_project, property_definition, set_property, shoppers
 from tests.sandbox_app import SandboxApp
-from tests.sync.test_export import connect_to, work
+from tests.sync.stories import connect_to, work
 from tests.sync.test_ledger import DiesAt
 
 pytestmark = pytest.mark.django_db(transaction=True)

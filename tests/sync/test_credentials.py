@@ -15,7 +15,7 @@ from integrations.models import Connection, Run
 from integrations.syncs import export_cohort
 from tests.cast import make_cohort, make_connection, make_people, make_project, shoppers
 from tests.sandbox_app import SandboxApp
-from tests.sync.test_export import connect_to, work
+from tests.sync.stories import connect_to, work
 
 KEY = "os_v2_app_a_key_of_some_length"
 

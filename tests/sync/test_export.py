@@ -8,84 +8,17 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from cohorts.models import Cohort, Project
-from integrations.connections import connect, disconnect, update_connection
+from cohorts.models import Project
+from integrations.connections import disconnect, update_connection
 from integrations.errors import Conflict, Invalid
 from integrations.members_csv import members_rows
 from integrations.models import Connection, Ledger, Run, RunBitmap, Sync, UnmatchedRecipient
-from integrations.sync import run_slice
 from integrations.syncs import cohort_changed, delete_sync, export_cohort, pause_sync, resume_sync, run_now
-from tests.cast import make_cohort, make_people, make_project, property_definition, set_property, shoppers
+from tests.cast import make_cohort, make_people, property_definition, set_property, shoppers
 from tests.sandbox_app import SandboxApp
+from tests.sync.stories import ANN, BOB, CAT, REACHABLE, connect_to, counts, delete_over_there, export, work
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-REACHABLE = {
-    "match": "all",
-    "groups": [
-        {
-            "match": "all",
-            "conditions": [
-                {"kind": "property", "property": "$onesignal_user_id", "type": "string", "operator": "is_set"}
-            ],
-        }
-    ],
-}
-ANN, BOB, CAT = "ann@example.com", "bob/../1", "cät 🐈"
-
-
-def connect_to(onesignal: SandboxApp, project: Project, **fields: Any) -> Connection:
-    return connect(
-        project=project,
-        destination="onesignal",
-        name="CRM",
-        config={"app_id": onesignal.app_id, "sandbox": True},
-        credentials={"api_key": fields.pop("api_key", onesignal.api_key)},
-        user_id_property=None,
-        segment_prefix=None,
-        max_requests_per_second=None,
-        by=None,
-        now=timezone.now(),
-        **fields,
-    )
-
-
-def work(connection: Connection, *, seconds: float = 20) -> None:
-    """Work slices until the app's pass is over."""
-    ends_at = time.monotonic() + seconds
-    while not (end := run_slice(app_id=connection.app_id)).is_finished:
-        assert time.monotonic() < ends_at, "the pass does not come to an end"
-        if end.wake_at:
-            time.sleep(max((end.wake_at - timezone.now()).total_seconds(), 0))
-
-
-def export(cohort: Cohort, connection: Connection, mode: str = "one_time") -> tuple[Sync, Run]:
-    sync, _ = export_cohort(cohort=cohort, connection=connection, mode=mode, by=None, now=timezone.now())
-    work(connection)
-    sync.refresh_from_db()
-    return sync, sync.runs.latest("id")
-
-
-def counts(run: Run) -> dict[str, int]:
-    names = ["to_add", "to_remove", "unchanged", "added", "removed", "unmatched", "rejected"]
-    return {name: getattr(run, name) for name in names if getattr(run, name)}
-
-
-@pytest.fixture
-def shop() -> Project:
-    project = make_project()
-    make_people(
-        project,
-        shoppers([ANN, BOB, CAT], plan="pro")
-        | {"anon": {}, "no-id": {"plan": "pro"}, "free": {"plan": "free", "$onesignal_user_id": "free"}},
-    )
-    return project
-
-
-@pytest.fixture
-def crm(onesignal: SandboxApp, shop: Project) -> Connection:
-    onesignal.add_users(ANN, BOB, CAT, "free")
-    return connect_to(onesignal, shop)
 
 
 def test_a_one_time_export_makes_a_segment_that_equals_the_cohort(
@@ -162,20 +95,10 @@ def test_two_cohorts_share_one_request_per_person(onesignal: SandboxApp, shop: P
 def test_a_segment_deleted_over_there_is_made_again(onesignal: SandboxApp, shop: Project, crm: Connection) -> None:
     cohort = make_cohort(shop)
     sync, _ = export(cohort, crm, "dynamic")
-    crm_client_delete(onesignal, sync)
+    delete_over_there(onesignal, sync)
     assert onesignal.segments() == []
     export(cohort, crm, "dynamic")
     assert onesignal.segment_users(sync.ledger.segment_id) == {ANN, BOB, CAT}
-
-
-def crm_client_delete(onesignal: SandboxApp, sync: Sync) -> None:
-    import requests
-
-    requests.delete(
-        f"{onesignal.url}/apps/{onesignal.app_id}/segments/{sync.ledger.segment_id}",
-        headers={"Authorization": f"Key {onesignal.api_key}"},
-        timeout=5,
-    ).raise_for_status()
 
 
 def test_a_free_plan_ends_the_run_with_the_known_words_and_leaves_no_tags(
