@@ -153,7 +153,7 @@ def _csv_rows(source_name: str, stream: BinaryIO) -> Iterator[tuple[int, list[st
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
 
     csv.field_size_limit(MAX_LINE_BYTES)
-    rows = csv.reader(texts(), strict=False)
+    rows = csv.reader(texts(), strict=True)
     first = 1
     try:
         for row in rows:

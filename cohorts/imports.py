@@ -208,6 +208,8 @@ def _distinct_id_of(values: Properties, column: str) -> str:
 def _time_of(values: Properties, column: str, now: dt.datetime) -> dt.datetime:
     value: JsonValue = values.get(column)
     moment = text_time(value) if isinstance(value, str) else epoch_time(value)
+    if value is None or value == "":
+        raise RecordRefused(Reason.TIME_MALFORMED, column, f"column {column!r} is empty, and an event needs a time.")
     if moment is None or moment < EARLIEST:
         raise RecordRefused(
             Reason.TIME_MALFORMED,

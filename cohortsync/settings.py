@@ -251,6 +251,7 @@ LOGGING = {
     "loggers": {
         # A line per request would bury the log under ingestion; errors still come through.
         "django_structlog": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
         "django_structlog.middlewares": {"level": "ERROR"},
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},

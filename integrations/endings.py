@@ -34,6 +34,7 @@ def finish_runs(work: ConnectionPass, *, now: dt.datetime) -> None:
                 continue
             sets = sets_of(open_run=open_run, plan=plan)
             finish_run(run=run, sets=sets, trouble=work.patience.last_trouble, now=now)
+            _note_missing_segment(work.ledgers[ledger_id], is_empty=not plan.state.delivered, run=run)
             _note_end(run, now=now)
             fold(ledger=work.ledgers[ledger_id], now=now)
         del work.runs[ledger_id]
@@ -47,6 +48,13 @@ def finish_runs(work: ConnectionPass, *, now: dt.datetime) -> None:
                 is_draining=False, credential="", credential_hint=""
             )
         work.connection.is_draining = False
+
+
+def _note_missing_segment(ledger: Ledger, *, is_empty: bool, run: Run) -> None:
+    """Say why an export that succeeded shows nothing over there: a segment is made with its first known member."""
+    if is_empty and ledger.segment_seen_at is None and run.matched_keys and run.status == Run.Status.SUCCEEDED:
+        warning = f"There is no segment yet: OneSignal knows none of the {run.matched_keys} members by their id."
+        Ledger.objects.filter(pk=ledger.pk).update(warning=warning)
 
 
 def _note_end(run: Run, *, now: dt.datetime) -> None:
@@ -73,8 +81,8 @@ def _end_drain(work: ConnectionPass, ledger_id: int) -> None:
             fail_sync(sync=sync, sentence=refusal, now=now)
             Sync.objects.filter(pk=sync.pk).update(deleting_at=None)
         elif sync and sync.deleting_at:
+            # The ledger stays, empty: its clocks still hold when the same pair is exported again at once (L11).
             sync.delete()
-            Ledger.objects.filter(pk=ledger_id).delete()
         elif ledger_id in work.runs:
             open_run, plan = work.runs[ledger_id], work.plans[ledger_id]
             finish_run(run=open_run.run, sets=sets_of(open_run=open_run, plan=plan), trouble="", now=now)

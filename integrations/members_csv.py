@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from django.db.models import QuerySet
 from pyroaring import BitMap
 
 from cohorts.models import MatchKey, PersonKey
@@ -70,13 +71,21 @@ def _rows(run: Run, operation: str, outcome: str, recipients: list[int]) -> Iter
 
 
 def _reasons(run: Run, outcome: str, recipients: list[int]) -> dict[int, str]:
+    """Return what the destination said of each, when, and when it is asked again by itself."""
+    rows: QuerySet[UnmatchedRecipient] | QuerySet[RejectedRecipient]
     if outcome == "unmatched":
-        unmatched = UnmatchedRecipient.objects.filter(project_id=run.project_id, match_key_id__in=recipients)
-        return dict(unmatched.values_list("match_key_id", "reason"))
-    if outcome == "rejected":
-        rejected = RejectedRecipient.objects.filter(ledger__sync=run.sync_id, match_key_id__in=recipients)
-        return dict(rejected.values_list("match_key_id", "reason"))
-    return {}
+        app_id = run.sync.connection.app_id
+        rows = UnmatchedRecipient.objects.filter(project_id=run.project_id, app_id=app_id)
+    elif outcome == "rejected":
+        rows = RejectedRecipient.objects.filter(ledger__sync=run.sync_id)
+    else:
+        return {}
+    return {
+        recipient: f"{reason} Asked on {answered_at:%Y-%m-%d %H:%M} UTC, again from {retry_at:%Y-%m-%d %H:%M} UTC on."
+        for recipient, reason, answered_at, retry_at in rows.filter(match_key_id__in=recipients).values_list(
+            "match_key_id", "reason", "answered_at", "retry_at"
+        )
+    }
 
 
 def _cell(text: str) -> str:

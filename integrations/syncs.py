@@ -107,7 +107,8 @@ def run_now(*, sync: Sync, is_retry: bool, now: dt.datetime) -> Run:
     with transaction.atomic():
         sync = _locked(sync)
         if sync.status == Sync.Status.PAUSED:
-            raise Conflict(f"This sync is paused: {sync.pause_reason} Resume it first.")
+            what_to_do = "" if sync.paused_by == Sync.PausedBy.DISCONNECT else " Resume it first."
+            raise Conflict(f"This sync is paused: {sync.pause_reason}{what_to_do}")
         _require_connected(sync.connection)
         run = queue_run(sync=sync, trigger=Run.Trigger.MANUAL, now=now, is_retry=is_retry)
         request_pass(sync.connection.app_id)

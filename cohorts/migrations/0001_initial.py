@@ -25,6 +25,7 @@ class Migration(migrations.Migration):
                 ("backfilled_to", models.BigIntegerField(default=0)),
                 ("completed_at", models.DateTimeField(null=True)),
             ],
+            options={"verbose_name_plural": "match properties"},
         ),
         migrations.CreateModel(
             name="Project",

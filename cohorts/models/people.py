@@ -59,6 +59,7 @@ class MatchProperty(models.Model):
     completed_at = models.DateTimeField(null=True)
 
     class Meta:
+        verbose_name_plural = "match properties"
         constraints = [
             models.UniqueConstraint(fields=["project", "name"], name="one_match_property_per_name"),
             models.UniqueConstraint(fields=["project", "id"], name="match_property_of_project"),

@@ -178,6 +178,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={"verbose_name_plural": "ledger entries"},
         ),
         migrations.CreateModel(
             name="RejectedRecipient",

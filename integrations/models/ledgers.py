@@ -82,6 +82,7 @@ class LedgerEntry(models.Model):
     written_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name_plural = "ledger entries"
         indexes = [models.Index(fields=["ledger", "lease_token", "batch_number"], name="ledgerentry_order")]
 
     def __str__(self) -> str:

@@ -249,3 +249,17 @@ def test_profiles_come_as_json_lines_too(shop: Project, tmp_path: Path) -> None:
     assert people(shop) == {"ann": {"a": [1]}, "bob": {"b": True}}
     out = run("import_profiles", written(tmp_path, "p.ndjson", lines), shop, distinct_id="$distinct_id")
     assert "0 persons added, 0 changed, 2 there already" in out
+
+
+def test_a_quotation_mark_that_is_never_closed_is_said_and_swallows_nothing(tmp_path: Path, shop: Project) -> None:
+    path = written(tmp_path, "people.csv", 'id,plan\nq1,"pro\nq2,free\nq3,free\n')
+    with pytest.raises(CommandError, match="Is a quotation mark not closed"):
+        run("import_profiles", path, shop, distinct_id="id")
+    assert not Person.objects.filter(project=shop).exists()
+
+
+def test_an_empty_time_is_called_empty(tmp_path: Path, shop: Project) -> None:
+    path = written(tmp_path, "orders.csv", "id,date\nann,\nbob,2026-01-31\n")
+    assert "column 'date' is empty" in run(
+        "import_events", path, shop, event="Purchase", distinct_id="id", time="date"
+    ).replace("Column", "column")

@@ -437,3 +437,30 @@ def test_a_persons_pause_survives_reconnecting(
     assert (sync.status, sync.paused_by) == (Sync.Status.PAUSED, Sync.PausedBy.PERSON)
     assert sync.pause_reason == "Paused by Eve."
     assert apps_with_work(now=timezone.now()) == []
+
+
+def test_exporting_again_after_a_deletion_waits_until_no_removal_can_come_late(
+    onesignal: SandboxApp, shop: Project, crm: Connection
+) -> None:
+    cohort = make_cohort(shop)
+    sync, _ = export(cohort, crm, "dynamic")
+    onesignal.set_faults(apply_after_ms={"ms": 180, "share": 1.0})
+    delete_sync(sync=sync, delete_segment=True, now=timezone.now())
+    work(crm)
+    onesignal.set_faults()
+    again, run = export(cohort, crm, "dynamic")
+    time.sleep(0.3)
+    assert run.status == Run.Status.SUCCEEDED
+    assert onesignal.segment_users(again.ledger.segment_id) == {ANN, BOB, CAT}
+
+
+def test_an_export_of_which_nobody_is_known_says_why_there_is_no_segment(onesignal: SandboxApp, shop: Project) -> None:
+    crm = connect_to(onesignal, shop)
+    sync, run = export(make_cohort(shop), crm)
+    assert (run.status, run.unmatched) == (Run.Status.SUCCEEDED, 3)
+    assert sync.ledger.warning == "There is no segment yet: OneSignal knows none of the 3 members by their id."
+    onesignal.add_users(ANN)
+    run_now(sync=sync, is_retry=True, now=timezone.now())
+    work(crm)
+    sync.ledger.refresh_from_db()
+    assert sync.ledger.warning == ""
