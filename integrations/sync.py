@@ -168,6 +168,8 @@ def _guarded_step(work: ConnectionPass) -> float | None:
         with work.lease.fenced():
             fail_connection(connection=work.connection, sentence=error.sentence, now=database_now())
     except Exception as error:
+        # The task boundary, drawn here and not in the task: only here the lease still fences the write, and only here
+        # it is known whose runs were interrupted. Celery logs the traceback of what is raised again.
         with work.lease.fenced():
             fail_internally(runs=work.interrupted_runs(), error=error, now=database_now())
         raise
