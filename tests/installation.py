@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from tests.sandbox_app import free_port
+from tests.free_ports import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Short enough to wait for, in the same relation to each other as the real ones.

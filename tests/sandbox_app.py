@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from typing import Any
 
 import pytest
 import requests
+
+from tests.free_ports import free_port
 
 
 class SandboxApp:
@@ -81,14 +82,6 @@ class SandboxApp:
         answer = requests.request(method, url, json=body, timeout=30)
         answer.raise_for_status()
         return answer.json() if answer.content else None
-
-
-def free_port() -> int:
-    """Return a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextlib.contextmanager

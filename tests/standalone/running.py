@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -114,12 +113,3 @@ def processes_of(data_dir: Path) -> dict[int, str]:
         except OSError:
             continue
     return found
-
-
-def free_port() -> int:
-    """Return a port whose successor is free as well (the sandbox takes it)."""
-    while True:
-        with socket.create_server((ports.ADDRESS, 0)) as probe:
-            port: int = probe.getsockname()[1]
-        if port < 65535 and ports.is_free(port) and ports.is_free(port + 1):
-            return port

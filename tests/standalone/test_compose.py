@@ -26,7 +26,8 @@ from psycopg2 import sql
 
 from cohortsync.standalone import commands, ports
 from cohortsync.standalone.programs import Program, spawn
-from tests.standalone.running import CHECKOUT, free_port, health
+from tests.free_ports import free_port
+from tests.standalone.running import CHECKOUT, health
 
 SCHEMA = Path(__file__).parent / "compose-spec/compose-spec.json"
 COMPOSE: dict[str, Any] = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())

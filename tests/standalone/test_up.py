@@ -13,7 +13,8 @@ import pytest
 from psycopg2 import sql
 
 from cohortsync.standalone import ports
-from tests.standalone.running import Up, free_port, processes_of
+from tests.free_ports import free_port
+from tests.standalone.running import Up, processes_of
 
 PROCESSES = {"web", "worker", "beat", "sandbox", "postgres", "redis"}
 
