@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 
+from cohorts.access import Actor, NotFound
 from cohorts.definition import parse_definition
 from cohorts.models import Cohort, Project, User
 
@@ -39,6 +40,19 @@ class CohortChange:
     cohort: Cohort
     is_redefined: bool
     is_renamed: bool
+
+
+def visible_cohorts(actor: Actor) -> QuerySet[Cohort]:
+    """Return the cohorts of the actor's project that the actor may see."""
+    return Cohort.objects.visible_to(actor.user).filter(project=actor.project).select_related("project")
+
+
+def cohort_for(actor: Actor, cohort_id: int, *, field: str = "") -> Cohort:
+    """Return a cohort the actor may see. Raises NotFound."""
+    cohort = visible_cohorts(actor).filter(pk=cohort_id).first()
+    if cohort is None:
+        raise NotFound(f"There is no cohort {cohort_id} in this project.", field)
+    return cohort
 
 
 def create_cohort(

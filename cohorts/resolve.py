@@ -60,6 +60,11 @@ class Coverage:
     matched_keys: int
     seconds: float
 
+    @property
+    def not_exported(self) -> int:
+        """How many members no destination can be told about."""
+        return self.members - self.matched_profiles
+
 
 @dataclass(frozen=True)
 class Resolution:
@@ -78,6 +83,16 @@ class Member:
     distinct_ids: Sequence[str]
     properties: Mapping[str, object]
     match_key: str | None
+
+    @property
+    def name(self) -> str:
+        """What the profile calls the person; empty if it does not say."""
+        return str(self.properties.get("$name") or "")
+
+    @property
+    def email(self) -> str:
+        """The profile's e-mail address; empty if there is none."""
+        return str(self.properties.get("$email") or "")
 
 
 @dataclass(frozen=True)

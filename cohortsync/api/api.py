@@ -13,6 +13,7 @@ from psycopg2.errors import ForeignKeyViolation, UniqueViolation
 
 from cohorts.access import AccessDenied, Action, NotFound
 from cohorts.catalog import CohortInUse, InvalidCohort
+from cohorts.counting import KeysNotReady
 from cohorts.definition import InvalidDefinition
 from cohorts.resolve import ResolveTimeout
 from cohortsync.api import cohorts, connections, runs, syncs
@@ -106,7 +107,8 @@ def _invalid_input(_: HttpRequest, error: InvalidCohort | Invalid) -> HttpRespon
 
 @api.exception_handler(CohortInUse)
 @api.exception_handler(Conflict)
-def _conflict(_: HttpRequest, error: CohortInUse | Conflict) -> HttpResponse:
+@api.exception_handler(KeysNotReady)
+def _conflict(_: HttpRequest, error: CohortInUse | Conflict | KeysNotReady) -> HttpResponse:
     return Problem(409, error.sentence).response()
 
 

@@ -17,22 +17,21 @@ from ninja import Field, Query, Router, Schema, Status
 from pydantic import AfterValidator, ConfigDict, StrictInt
 from pydantic_core import PydanticCustomError
 
-from cohorts.access import Action, Actor, NotFound
-from cohorts.catalog import create_cohort, delete_cohort, update_cohort
+from cohorts.access import Action, Actor
+from cohorts.catalog import cohort_for, create_cohort, delete_cohort, update_cohort, visible_cohorts
+from cohorts.counting import COUNT_TIMEOUT_SECONDS, default_match_property, ready
+from cohorts.counting import count_cohort as take_count
 from cohorts.definition import parse_definition
-from cohorts.match_keys import DEFAULT_MATCH_PROPERTY
 from cohorts.models import Cohort, MatchProperty
-from cohorts.resolve import member_page, record_count, resolve, snapshot
+from cohorts.resolve import member_page, snapshot
 from cohortsync.api.auth import actor_of, may
 from cohortsync.api.paging import PageOut, PageQuery, page_by_id, read_cursor, write_cursor
-from cohortsync.api.problems import FieldProblem, Problem, invalid
-from integrations.models import Connection, Sync
+from cohortsync.api.problems import FieldProblem, invalid
+from integrations.access import connection_for
+from integrations.models import Sync
 from integrations.syncs import cohort_changed
 
 router = Router(tags=["cohorts"])
-
-# What takes longer is for a run, not for somebody who waits.
-COUNT_TIMEOUT_SECONDS = 60
 
 
 def _utc(moment: dt.datetime) -> dt.datetime:
@@ -122,7 +121,7 @@ class MemberOut(Schema):
 def list_cohorts(request: HttpRequest, page: Query[PageQuery]) -> PageOut[CohortOut]:
     """The project's shared cohorts and your own, by id."""
     actor = actor_of(request)
-    rows, following = page_by_id(visible_cohorts(actor), page=page, listing=f"{actor.project.pk}:cohorts")
+    rows, following = page_by_id(_with_syncs(visible_cohorts(actor)), page=page, listing=f"{actor.project.pk}:cohorts")
     return PageOut[CohortOut](results=[_answer(cohort) for cohort in rows], next=following)
 
 
@@ -182,17 +181,7 @@ def count_cohort(request: HttpRequest, cohort_id: int, body: CountIn | None = No
     wish = body or CountIn()
     if wish.as_of and wish.as_of > timezone.now():
         raise invalid([FieldProblem("as_of", "The moment lies in the future; nobody is a member then yet.")])
-    match_property = _match_property(actor, wish.connection_id)
-    with snapshot() as now:
-        coverage = resolve(
-            project=actor.project,
-            definition=parse_definition(cohort.definition),
-            match_property=match_property,
-            as_of=wish.as_of or now,
-            timeout_seconds=COUNT_TIMEOUT_SECONDS,
-        ).coverage
-    if wish.as_of is None:
-        record_count(cohort=cohort, coverage=coverage)
+    coverage = take_count(cohort=cohort, match_property=_match_property(actor, wish.connection_id), as_of=wish.as_of)
     return CoverageOut(**asdict(coverage))
 
 
@@ -231,40 +220,14 @@ def list_members(request: HttpRequest, cohort_id: int, page: Query[PageQuery]) -
     )
 
 
-def visible_cohorts(actor: Actor) -> QuerySet[Cohort]:
-    """Return the cohorts of the actor's project that the actor may see, with the ids of their syncs at hand."""
-    syncs = Sync.objects.only("id", "cohort_id").order_by("id")
-    return (
-        Cohort.objects.visible_to(actor.user)
-        .filter(project=actor.project)
-        .prefetch_related(Prefetch("syncs", queryset=syncs))
-    )
-
-
-def cohort_for(actor: Actor, cohort_id: int, *, field: str = "") -> Cohort:
-    """Return a cohort the actor may see. Raises NotFound."""
-    cohort = visible_cohorts(actor).filter(pk=cohort_id).first()
-    if cohort is None:
-        raise NotFound(f"There is no cohort {cohort_id} in this project.", field)
-    return cohort
+def _with_syncs(cohorts: QuerySet[Cohort]) -> QuerySet[Cohort]:
+    return cohorts.prefetch_related(Prefetch("syncs", queryset=Sync.objects.only("id", "cohort_id").order_by("id")))
 
 
 def _match_property(actor: Actor, connection_id: int | None) -> MatchProperty:
     if connection_id is None:
-        chosen = MatchProperty.objects.get(project=actor.project, name=DEFAULT_MATCH_PROPERTY)
-    else:
-        connection = (
-            Connection.objects.defer("credential")
-            .select_related("match_property")
-            .filter(project=actor.project, pk=connection_id)
-            .first()
-        )
-        if connection is None:
-            raise NotFound(f"There is no connection {connection_id} in this project.", "connection_id")
-        chosen = connection.match_property
-    if chosen.completed_at is None:
-        raise Problem(409, f"The keys of {chosen.name} are still being prepared; ask again in a minute.")
-    return chosen
+        return default_match_property(actor.project)
+    return ready(connection_for(actor, connection_id, field="connection_id").match_property)
 
 
 def _member_position(position: object) -> tuple[str, int]:
@@ -284,6 +247,6 @@ def _answer(cohort: Cohort) -> CohortOut:
         visibility=cohort.visibility,
         created_at=cohort.created_at,
         updated_at=cohort.updated_at,
-        syncs=[sync.pk for sync in cohort.syncs.all()],
+        syncs=sorted(sync.pk for sync in cohort.syncs.all()),
         version=cohort.version,
     )

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 
-from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import ConfigDict, StrictInt
 
-from cohorts.access import Action, Actor, NotFound
+from cohorts.access import Action
 from cohortsync.api.auth import actor_of, may
 from cohortsync.api.paging import PageOut, PageQuery, page_by_id
+from integrations.access import connection_for, connections_of
 from integrations.connections import check_connection, connect, disconnect, update_connection
-from integrations.models import Connection, Sync
+from integrations.models import Connection
 
 router = Router(tags=["connections"])
 
@@ -72,7 +72,7 @@ class ConnectionOut(Schema):
 def list_connections(request: HttpRequest, page: Query[PageQuery]) -> PageOut[ConnectionOut]:
     """The project's connections by id, disconnected ones included."""
     actor = actor_of(request)
-    rows, following = page_by_id(_connections(actor), page=page, listing=f"{actor.project.pk}:connections")
+    rows, following = page_by_id(connections_of(actor), page=page, listing=f"{actor.project.pk}:connections")
     return PageOut[ConnectionOut](results=[_answer(connection) for connection in rows], next=following)
 
 
@@ -132,25 +132,6 @@ def check(request: HttpRequest, connection_id: int) -> ConnectionOut:
     """The answer's `status` and `error` say what the destination said."""
     connection = connection_for(actor_of(request), connection_id)
     return _answer(check_connection(connection=connection, now=timezone.now()))
-
-
-def connection_for(actor: Actor, connection_id: int, *, field: str = "") -> Connection:
-    """Return a connection of the actor's project. Raises NotFound."""
-    connection = _connections(actor).filter(pk=connection_id).first()
-    if connection is None:
-        raise NotFound(f"There is no connection {connection_id} in this project.", field)
-    return connection
-
-
-def _connections(actor: Actor) -> QuerySet[Connection]:
-    syncs = Sync.objects.only("id", "connection_id").order_by("id")
-    return (
-        Connection.objects.filter(project=actor.project)
-        # Read by nobody here, so not decrypted either: a lost key must not hide the list.
-        .defer("credential")
-        .select_related("app", "match_property", "project")
-        .prefetch_related(Prefetch("syncs", queryset=syncs))
-    )
 
 
 def _answer(connection: Connection) -> ConnectionOut:

@@ -8,15 +8,15 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
-from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Field, Query, Router, Schema
 
-from cohorts.access import Actor, NotFound
+from cohorts.access import NotFound
 from cohortsync.api.auth import actor_of
 from cohortsync.api.paging import PageOut, PageQuery, page_by_id
+from integrations.access import run_for, runs_of, syncs_of
 from integrations.members_csv import members_rows
-from integrations.models import Run, Sync
+from integrations.models import Run
 
 router = Router(tags=["runs"])
 
@@ -76,9 +76,9 @@ class RunOut(Schema):
 def list_runs(request: HttpRequest, page: Query[PageQuery], sync_id: int | None = None) -> PageOut[RunOut]:
     """Newest first; `sync_id` shows those of one sync."""
     actor = actor_of(request)
-    rows = _runs(actor)
+    rows = runs_of(actor)
     if sync_id is not None:
-        if not Sync.objects.filter(project=actor.project, pk=sync_id).exists():
+        if not syncs_of(actor).filter(pk=sync_id).exists():
             raise NotFound(f"There is no sync {sync_id} in this project.", "sync_id")
         rows = rows.filter(sync_id=sync_id)
     listing = f"{actor.project.pk}:runs:{sync_id}"
@@ -89,13 +89,13 @@ def list_runs(request: HttpRequest, page: Query[PageQuery], sync_id: int | None 
 @router.get("runs/{int:run_id}", response=RunOut, summary="Read a run")
 def get_run(request: HttpRequest, run_id: int) -> RunOut:
     """Its counts are kept up to date while it goes."""
-    return run_answer(_run_for(actor_of(request), run_id))
+    return run_answer(run_for(actor_of(request), run_id))
 
 
 @router.get("runs/{int:run_id}/members.csv", response=None, summary="Download a run's members")
 def get_members(request: HttpRequest, run_id: int) -> StreamingHttpResponse:
     """CSV with the columns distinct_id, match_key, operation (`add`, `remove` or `no-op`), outcome, reason."""
-    run = _run_for(actor_of(request), run_id)
+    run = run_for(actor_of(request), run_id)
     rows = iter(members_rows(run=run))
     # The header is read before the answer starts, so that a failure is still an answer of its own.
     header = next(rows)
@@ -146,17 +146,6 @@ def run_answer(run: Run) -> RunOut:
         is_retry=run.is_retry,
         waiting_for=run.waiting_for or None,
     )
-
-
-def _runs(actor: Actor) -> QuerySet[Run]:
-    return Run.objects.filter(project=actor.project)
-
-
-def _run_for(actor: Actor, run_id: int) -> Run:
-    run = _runs(actor).filter(pk=run_id).first()
-    if run is None:
-        raise NotFound(f"There is no run {run_id} in this project.")
-    return run
 
 
 def _csv(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:

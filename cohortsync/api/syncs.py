@@ -6,19 +6,18 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Literal
 
-from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema, Status
 from pydantic import ConfigDict, StrictInt
 
-from cohorts.access import Action, Actor, NotFound
+from cohorts.access import Action
+from cohorts.catalog import cohort_for
 from cohortsync.api.auth import actor_of, may
-from cohortsync.api.cohorts import cohort_for
-from cohortsync.api.connections import connection_for
 from cohortsync.api.paging import PageOut, PageQuery, page_by_id
 from cohortsync.api.runs import RunOut, run_answer
-from integrations.models import Run, Sync
+from integrations.access import connection_for, sync_for, syncs_of
+from integrations.models import Sync
 from integrations.syncs import (
     UNSET,
     Unset,
@@ -93,7 +92,7 @@ class SyncOut(Schema):
 def list_syncs(request: HttpRequest, page: Query[PageQuery]) -> PageOut[SyncOut]:
     """The project's syncs by id."""
     actor = actor_of(request)
-    rows, following = page_by_id(_syncs(actor), page=page, listing=f"{actor.project.pk}:syncs")
+    rows, following = page_by_id(syncs_of(actor), page=page, listing=f"{actor.project.pk}:syncs")
     return PageOut[SyncOut](results=[_answer(sync) for sync in rows], next=following)
 
 
@@ -161,27 +160,6 @@ def post_resume(request: HttpRequest, sync_id: int) -> Status[SyncOut]:
     actor = actor_of(request)
     resume_sync(sync=sync_for(actor, sync_id), now=timezone.now())
     return Status(202, _answer(sync_for(actor, sync_id)))
-
-
-def sync_for(actor: Actor, sync_id: int) -> Sync:
-    """Return a sync of the actor's project, with what its answer shows. Raises NotFound."""
-    sync = _syncs(actor).filter(pk=sync_id).first()
-    if sync is None:
-        raise NotFound(f"There is no sync {sync_id} in this project.")
-    return sync
-
-
-def _syncs(actor: Actor) -> QuerySet[Sync]:
-    runs = Run.objects.filter(sync=OuterRef("pk")).order_by("-pk")
-    return (
-        Sync.objects.filter(project=actor.project)
-        .select_related("ledger", "project", "cohort", "connection__app", "connection__match_property")
-        .defer("connection__credential")
-        .annotate(
-            last_run_id=Subquery(runs.values("pk")[:1]),
-            last_unmatched=Subquery(runs.filter(finished_at__isnull=False).values("unmatched")[:1]),
-        )
-    )
 
 
 def _guard(body: SyncIn | SyncPatch) -> Mapping[str, object] | Unset | None:
