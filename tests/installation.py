@@ -36,7 +36,7 @@ class Installation:
         self.data_dir = data_dir
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
-        self.environment = {**inherited, **SHORT_CLOCKS, "PORT": str(self.port), "DATA_DIR": str(data_dir)}
+        self.environment = {**inherited, **SHORT_CLOCKS, "PORT": str(self.port), "DATA_DIR": str(data_dir), "DEMO": "0"}
         self._log = (data_dir / "up.log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, "manage.py", "up"],

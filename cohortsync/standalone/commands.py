@@ -47,6 +47,11 @@ def bootstrap_command(*, python: str, email: str, project: str) -> tuple[str, ..
     return (python, "manage.py", "bootstrap", "--email", email, "--project", project, "--staff", "--json")
 
 
+def demo_command(*, python: str, project_id: int) -> tuple[str, ...]:
+    """Fill the demo project unless it is filled; the sandbox has to answer by then."""
+    return (python, "manage.py", "demo", "--project", str(project_id))
+
+
 def sandbox_command(*, python: str, port: int, state_dir: Path) -> tuple[str, ...]:
     """The OneSignal stand-in for demos and tests; absent in production."""
     module = "integrations.destinations.onesignal.sandbox"

@@ -34,6 +34,11 @@ class Launch:
     def url(self) -> str:
         return f"http://{ports.ADDRESS}:{self.port}"
 
+    @property
+    def has_demo(self) -> bool:
+        """Whether the demo project is to be filled; DEMO=0 leaves it empty."""
+        return self.environ.get("DEMO", "").strip().lower() not in {"0", "false", "no", "off"}
+
     def choose_sandbox_port(self) -> int:
         """Return the sandbox's port; raises CannotStart when the one asked for is taken."""
         if self.sandbox_port is None:

@@ -92,6 +92,9 @@ class Supervisor:
             self._keeper.keep(self._keeper.begin(program))
         demo, _ = await asyncio.gather(self._make_demo(environ), self._until_healthy())
         self._announce(demo, sandbox_port)
+        if launch.has_demo and demo.project_id is not None:
+            # Only now: it takes a core for some seconds, and nobody should wait for it.
+            await self._fill_demo(demo.project_id, environ)
 
     async def _free_port(self) -> None:
         """Wait for the port while what a killed `up` left is still ending; then insist."""
@@ -161,7 +164,19 @@ class Supervisor:
                 return keep_demo(self._launch.data_dir, answer.read().decode())
             except (ValueError, KeyError):
                 self._say(f"the demo login could not be made: bootstrap {child.ending()}")
-                return Demo(DEMO_EMAIL, None)
+                return Demo(DEMO_EMAIL, None, None)
+
+    async def _fill_demo(self, project_id: int, environ: dict[str, str]) -> None:
+        """Fill the demo project unless it is filled. The command says what it did, or why not, in a line of its own."""
+        argv = commands.demo_command(python=sys.executable, project_id=project_id)
+        try:
+            child = self._keeper.begin(Program("demo", argv, environ, self._launch.checkout))
+        except CannotStart as error:
+            self._say(f"the demo project was not filled: {error}")
+            return
+        await child.has_ended.wait()
+        if child.exit_code not in {0, 1}:  # with 1 it said why
+            self._say(f"the demo project was not filled: the command {child.ending()}")
 
     def _forget_life_signs(self, redis_url: str) -> None:
         """The broker keeps what was written before the stop; /healthz would take it for signs of this start."""

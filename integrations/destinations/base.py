@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from integrations.destinations.forms import ConnectionForm
+
 
 class Outcome(enum.Enum):
     """What one write came to."""
@@ -106,6 +108,11 @@ class Destination(ABC):
 
     kind: str
     label: str
+    summary: str  # one sentence: what connecting it is good for
+    requirement: str  # what has to be true over there, to be read before connecting; may be empty
+    documentation_url: str
+    remote_label: str  # what it calls the account's id
+    form_class: type[ConnectionForm]
     max_requests_per_second: int
 
     @abstractmethod

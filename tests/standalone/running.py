@@ -31,7 +31,7 @@ class Up:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--stop-with-parent"],
             cwd=CHECKOUT,
-            env={**inherited, "DATA_DIR": str(data_dir), "PORT": str(port), **environ},
+            env={**inherited, "DATA_DIR": str(data_dir), "PORT": str(port), "DEMO": "0", **environ},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

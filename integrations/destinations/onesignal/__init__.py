@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from django.conf import settings
 
 from integrations.destinations.base import Account, Destination, Settings
-from integrations.destinations.onesignal.client import OneSignalClient
+from integrations.destinations.onesignal.client import PLAN_REFUSAL, OneSignalClient
+from integrations.destinations.onesignal.forms import OneSignalForm
 from integrations.errors import Invalid
 
 WHERE_IT_IS_SHOWN = "OneSignal shows it under Settings > Keys & IDs"
@@ -17,6 +18,11 @@ WHERE_IT_IS_SHOWN = "OneSignal shows it under Settings > Keys & IDs"
 class OneSignal(Destination):
     kind = "onesignal"
     label = "OneSignal"
+    summary = "Export cohorts to create custom segments for your campaigns."
+    requirement = f"OneSignal must be on a paid plan. On the free plan a sync ends with “{PLAN_REFUSAL}”."
+    documentation_url = "https://documentation.onesignal.com/"
+    remote_label = "App ID"
+    form_class = OneSignalForm
     max_requests_per_second = 1000  # contract/onesignal.md, section 5
 
     def read_settings(self, *, config: Mapping[str, object], credentials: Mapping[str, object]) -> Settings:
