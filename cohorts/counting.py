@@ -7,7 +7,7 @@ import datetime as dt
 from cohorts.definition import parse_definition
 from cohorts.match_keys import DEFAULT_MATCH_PROPERTY
 from cohorts.models import Cohort, MatchProperty, Project
-from cohorts.resolve import Coverage, Resolution, record_count, resolve, snapshot
+from cohorts.resolve import Coverage, record_count, resolve, snapshot
 
 # What takes longer is for a run, not for somebody who waits.
 COUNT_TIMEOUT_SECONDS = 60.0
@@ -44,28 +44,15 @@ def count_cohort(
 
     Raises InvalidDefinition (a stored definition that an older version accepted), KeysNotReady, ResolveTimeout.
     """
-    coverage = resolve_cohort(
-        cohort=cohort, match_property=match_property, as_of=as_of, timeout_seconds=timeout_seconds
-    ).coverage
-    if as_of is None:
-        record_count(cohort=cohort, coverage=coverage)
-    return coverage
-
-
-def resolve_cohort(
-    *,
-    cohort: Cohort,
-    match_property: MatchProperty,
-    as_of: dt.datetime | None = None,
-    timeout_seconds: float = COUNT_TIMEOUT_SECONDS,
-) -> Resolution:
-    """Return the cohort's members in a snapshot of its own, as of a moment or now. Raises as `count_cohort`."""
     definition = parse_definition(cohort.definition)
     with snapshot() as now:
-        return resolve(
+        coverage = resolve(
             project=cohort.project,
             definition=definition,
             match_property=ready(match_property),
             as_of=as_of or now,
             timeout_seconds=timeout_seconds,
-        )
+        ).coverage
+    if as_of is None:
+        record_count(cohort=cohort, coverage=coverage)
+    return coverage

@@ -15,7 +15,7 @@ from django.db import connection as database
 from django.utils import timezone
 
 from cohorts.models import Cohort, MatchProperty, Person, Project
-from integrations.models import Connection, DestinationApp
+from integrations.models import Connection, DestinationApp, Ledger, Sync
 
 MATCH_PROPERTY = "$onesignal_user_id"
 
@@ -103,6 +103,24 @@ def make_connection(project: Project) -> Connection:
         match_property=MatchProperty.objects.get(project=project),
         max_requests_per_second=100,
     )
+
+
+def make_sync(
+    cohort: Cohort, connection: Connection | None = None, *, mode: str = "dynamic", delivered: int = 0
+) -> Sync:
+    """Store a sync of the cohort that never ran, on the connection or one to nobody."""
+    connection = connection or make_connection(cohort.project)
+    ledger = Ledger.objects.create(
+        project=cohort.project,
+        connection=connection,
+        app=connection.app,
+        cohort_id=cohort.pk,
+        tag=f"cs_{cohort.pk:012d}",
+        segment_id=uuid.uuid4(),
+        segment_name=f"(CohortSync) {cohort.name}",
+        delivered_count=delivered,
+    )
+    return Sync.objects.create(project=cohort.project, cohort=cohort, connection=connection, ledger=ledger, mode=mode)
 
 
 def at(text: str) -> dt.datetime:

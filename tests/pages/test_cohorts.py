@@ -10,8 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from cohorts.models import Cohort, Project, User
-from integrations.models import Sync
-from tests.cast import make_cohort, make_connection, property_definition
+from tests.cast import make_cohort, make_sync, property_definition
 from tests.pages.words import text_of
 
 IN_A_PAGE = {"HX-Request": "true"}
@@ -33,29 +32,10 @@ def posted_definition(value: str = "pro") -> dict[str, str]:
     }
 
 
-def export(cohort: Cohort, status: str = "active") -> Sync:
-    """Store a sync of the cohort."""
-    from integrations.models import Ledger
-
-    connection = make_connection(cohort.project)
-    ledger = Ledger.objects.create(
-        project=cohort.project,
-        connection=connection,
-        app=connection.app,
-        cohort_id=cohort.pk,
-        tag=f"cs_{cohort.pk:012d}",
-        segment_id=connection.uuid,
-        segment_name=f"(CohortSync) {cohort.name}",
-    )
-    return Sync.objects.create(
-        project=cohort.project, cohort=cohort, connection=connection, ledger=ledger, mode="dynamic", status=status
-    )
-
-
 def test_the_list_shows_size_owner_and_syncs(as_owner: Client, owner: User, shop: Project) -> None:
     cohort = make_cohort(shop, "Pro users")
     Cohort.objects.filter(pk=cohort.pk).update(created_by=owner, count=12345)
-    sync = export(cohort)
+    sync = make_sync(cohort)
     page = as_owner.get(reverse("cohorts", args=[shop.pk])).content.decode()
     assert "12,345" in page
     assert "Owner Miller" in page
@@ -132,7 +112,7 @@ def test_a_button_of_the_builder_saves_nothing(as_analyst: Client, shop: Project
 
 def test_changing_the_definition_runs_the_live_syncs(as_analyst: Client, shop: Project) -> None:
     cohort = make_cohort(shop)
-    sync = export(cohort)
+    sync = make_sync(cohort)
     url = reverse("cohort-edit", args=[shop.pk, cohort.pk])
     assert "1 sync exports this cohort" in text_of(as_analyst.get(url))
     as_analyst.post(url, {"name": "Free users", "visibility": "project", **posted_definition("free")})
@@ -145,7 +125,7 @@ def test_changing_the_definition_runs_the_live_syncs(as_analyst: Client, shop: P
 
 def test_saving_an_unchanged_cohort_runs_nothing(as_analyst: Client, shop: Project) -> None:
     cohort = make_cohort(shop)
-    sync = export(cohort)
+    sync = make_sync(cohort)
     url = reverse("cohort-edit", args=[shop.pk, cohort.pk])
     as_analyst.post(url, {"name": cohort.name, "visibility": "project", **posted_definition()})
     assert Cohort.objects.get(pk=cohort.pk).version == 1
@@ -211,7 +191,7 @@ def test_a_copy_is_ones_own(as_analyst: Client, analyst: User, shop: Project) ->
 
 def test_an_exported_cohort_cannot_be_deleted(as_analyst: Client, shop: Project) -> None:
     cohort = make_cohort(shop)
-    sync = export(cohort)
+    sync = make_sync(cohort)
     url = reverse("cohort-delete", args=[shop.pk, cohort.pk])
     for answer in (as_analyst.get(url, headers=IN_A_PAGE), as_analyst.post(url)):
         assert "is exported and cannot be deleted" in text_of(answer)

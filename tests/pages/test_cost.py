@@ -16,8 +16,8 @@ from django.utils import timezone
 from cohorts.models import Cohort, Membership, Project, User
 from cohorts.models.projects import Role
 from cohorts.partitions import ensure_partitions
-from integrations.models import Connection, Ledger, Run, Sync
-from tests.cast import make_connection, make_project
+from integrations.models import Connection, Run
+from tests.cast import make_connection, make_project, make_sync
 
 PEOPLE = 100_000
 MAX_SECONDS = 0.3
@@ -91,23 +91,7 @@ def furnish(project: Project, owner: User, *, cohorts: int, syncs: int, runs: in
         )
         for n in range(cohorts)
     )
-    first: Sync | None = None
-    for n, cohort in enumerate(made[:syncs]):
-        ledger = Ledger.objects.create(
-            project=project,
-            connection=connection,
-            app=connection.app,
-            cohort_id=cohort.pk,
-            tag=f"cs_{n:012d}",
-            segment_id=connection.uuid,
-            segment_name=f"(CohortSync) {cohort.name}",
-            delivered_count=1000,
-        )
-        sync = Sync.objects.create(
-            project=project, cohort=cohort, connection=connection, ledger=ledger, mode="dynamic", created_by=owner
-        )
-        first = first or sync
-    assert first is not None
+    first, *_ = [make_sync(cohort, connection, delivered=1000) for cohort in made[:syncs]]
     Run.objects.bulk_create(
         Run(
             project=project,

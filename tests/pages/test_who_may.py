@@ -14,7 +14,7 @@ from cohorts.access import has_role
 from cohorts.models import Cohort, Project, User
 from cohorts.models.projects import Role
 from integrations.models import Connection, Ledger, Run, Sync
-from tests.cast import make_cohort, make_connection
+from tests.cast import make_cohort, make_connection, make_sync
 
 READ, WRITE, SYNC, CONNECT = Role.CONSUMER, Role.ANALYST, Role.ANALYST, Role.ADMIN
 
@@ -67,16 +67,7 @@ CASES = [(name, method) for name, (_, methods) in PAGES.items() for method in me
 def ids(shop: Project) -> dict[str, Any]:
     """A cohort with a sync and a run in the shop; the ids of everything a page can be about."""
     cohort, connection = make_cohort(shop), make_connection(shop)
-    ledger = Ledger.objects.create(
-        project=shop,
-        connection=connection,
-        app=connection.app,
-        cohort_id=cohort.pk,
-        tag="cs_000000000000",
-        segment_id=connection.uuid,
-        segment_name="(CohortSync) Pro users",
-    )
-    sync = Sync.objects.create(project=shop, cohort=cohort, connection=connection, ledger=ledger, mode="dynamic")
+    sync = make_sync(cohort, connection)
     run = Run.objects.create(project=shop, sync=sync, trigger="manual", queued_at=timezone.now())
     return {
         "project_id": shop.pk,
