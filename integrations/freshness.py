@@ -68,12 +68,13 @@ def freshness(*, sync: Sync, running: Run | None, last: LastRuns) -> Freshness:
         return Freshness(Verdict.NOTHING, sentence)
     if run.status in (Run.Status.SUCCEEDED, Run.Status.PARTIAL) and not run.is_removal:
         return _after_a_complete_run(sync, run, last, equal_as_of)
+    if _is_empty(sync):
+        return Freshness(Verdict.NOTHING, f"OneSignal holds no segment of this cohort: {_ending(run)}")
     return Freshness(Verdict.UNKNOWN, f"The segment may not equal the cohort: {_ending(run)}", equal_as_of)
 
 
 def _after_a_complete_run(sync: Sync, run: Run, last: LastRuns, equal_as_of: dt.datetime | None) -> Freshness:
-    ledger = sync.ledger
-    if ledger.segment_seen_at is None and not ledger.delivered_count:
+    if _is_empty(sync):
         sentence = (
             "OneSignal holds no segment yet: nobody of the cohort could be exported."
             if not run.added and not run.unchanged
@@ -81,8 +82,7 @@ def _after_a_complete_run(sync: Sync, run: Run, last: LastRuns, equal_as_of: dt.
         )
         return Freshness(Verdict.NOTHING, sentence)
     if run.status == Run.Status.PARTIAL:
-        who = "1 member was" if run.rejected == 1 else f"{run.rejected:,} members were"
-        sentence = f"The segment does not equal the cohort: {who} rejected by OneSignal."
+        sentence = f"The segment does not equal the cohort: OneSignal rejected {_members(run.rejected)}."
         return Freshness(Verdict.DIFFERENT, sentence, equal_as_of)
     if run.cohort_version is not None and run.cohort_version < sync.cohort.version:
         sentence = "The cohort’s definition was changed after the last run; the segment follows the old one."
@@ -92,7 +92,12 @@ def _after_a_complete_run(sync: Sync, run: Run, last: LastRuns, equal_as_of: dt.
     if last.ended is not None and last.ended.pk > run.pk and last.ended.status == Run.Status.FAILED:
         sentence = "The newest run failed before it changed anything; the segment stays as it was."
         return Freshness(Verdict.OUTDATED, sentence, equal_as_of)
-    return Freshness(Verdict.EQUAL, "The segment equals the cohort.", equal_as_of)
+    apart = f", apart from {_members(run.unmatched)} unknown to OneSignal" if run.unmatched else ""
+    return Freshness(Verdict.EQUAL, f"The segment equals the cohort{apart}.", equal_as_of)
+
+
+def _is_empty(sync: Sync) -> bool:
+    return sync.ledger.segment_seen_at is None and not sync.ledger.delivered_count
 
 
 def _ending(run: Run) -> str:
@@ -103,3 +108,7 @@ def _ending(run: Run) -> str:
     if run.status == Run.Status.HELD:
         return "the last run is held."
     return "the last run failed."
+
+
+def _members(count: int) -> str:
+    return "1 member" if count == 1 else f"{count:,} members"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db.models.functions import Now
 
-from integrations.models import DestinationApp, LedgerEntry, Run
+from integrations.models import DestinationApp, LedgerBitmap, LedgerEntry, Run
 
 # Before this much of a run was seen, its speed is chance.
 MEASURED_SECONDS = 3.0
@@ -82,6 +82,9 @@ def _answered_at(run: Run) -> dt.datetime | None:
         return None
     answers = LedgerEntry.objects.filter(ledger_id=run.sync.ledger_id).exclude(kind=LedgerEntry.Kind.INTENT)
     last = answers.order_by("-lease_token", "-batch_number").values_list("written_at", flat=True).first()
+    if last is None:
+        # A slice that goes on has folded the answers of the one before.
+        last = LedgerBitmap.objects.filter(pk=run.sync.ledger_id).values_list("folded_at", flat=True).first()
     return last if last and last > run.started_at else None
 
 
@@ -157,7 +160,7 @@ def time_left_words(seconds: float) -> str:
     """Return a time to go in words, no more exact than such a guess is."""
     if seconds < 10:
         return "a few seconds left"
-    if seconds < 55:
+    if seconds <= 50:
         return f"about {-(-seconds // 10) * 10:.0f} seconds left"
     minutes = max(round(seconds / 60), 1)
     if minutes < 60:

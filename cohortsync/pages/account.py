@@ -15,6 +15,7 @@ _PAGES = {
     "account_signup",
     "account_reauthenticate",
     "account_change_password",
+    "account_set_password",
     "account_reset_password",
     "account_reset_password_done",
     "account_reset_password_from_key",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from integrations.models import Run, Sync
+from integrations.progress import Progress, time_left_words
 
 TRIGGERS: Mapping[str, str] = {
     Run.Trigger.MANUAL: "On request",
@@ -51,6 +52,17 @@ def timings_of(run: Run, *, now: dt.datetime) -> Timings:
     return Timings(max(waited, zero), None if took is None else max(took, zero), rate)
 
 
+def pace_words(progress: Progress) -> str:
+    """Return the speed of a run and its time to go, as far as they are known."""
+    words = []
+    if progress.per_second is not None:
+        digits = 0 if progress.per_second >= 10 else 1
+        words.append(f"{progress.per_second:,.{digits}f} a second")
+    if progress.seconds_left is not None:
+        words.append(time_left_words(progress.seconds_left))
+    return ", ".join(words)
+
+
 def row_of(run: Run, *, now: dt.datetime) -> RunRow:
     """Return a run as a list shows it."""
     return RunRow(run, timings_of(run, now=now), TRIGGERS[run.trigger], run.status in OPEN)
@@ -75,7 +87,7 @@ def what_next(run: Run, sync: Sync) -> str:
     if sync.status == Sync.Status.PAUSED:
         return "The sync is paused, so no run follows by itself."
     if run.status in (Run.Status.FAILED, Run.Status.CANCELLED):
-        return "The next run goes on from here." if sync.next_run_at else "No run follows by itself: run it again."
+        return "" if sync.next_run_at else "No run follows by itself: run it again."
     if run.status == Run.Status.PARTIAL:
         return "Rejected members are asked again after a day, or at once with “Retry unmatched and rejected”."
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render, resolve_url
@@ -14,11 +13,11 @@ from cohorts.access import Action, Actor, NotFound
 from cohorts.catalog import visible_cohorts
 from cohortsync.pages.access import page
 from cohortsync.pages.dialogs import is_dialog
-from cohortsync.pages.run_words import ERROR_KINDS, OPEN, TRIGGERS, timings_of, what_next
+from cohortsync.pages.run_words import ERROR_KINDS, OPEN, TRIGGERS, pace_words, timings_of, what_next
 from integrations.access import run_for, sync_for
 from integrations.member_samples import SAMPLE_MEMBERS, samples_of
 from integrations.models import Run, Sync
-from integrations.progress import progress_of, surroundings_of, time_left_words
+from integrations.progress import Phase, progress_of, surroundings_of
 
 
 @page(Action.READ)
@@ -36,7 +35,7 @@ def run_live(request: HttpRequest, actor: Actor, run_id: int) -> HttpResponseBas
     except NotFound:
         if not is_dialog(request):
             raise
-        return gone(request, "This run is gone: its sync was deleted.")
+        return gone(request, "This run is gone: its sync was deleted.", remains=["run-actions"])
     if not is_dialog(request):
         return redirect("run", actor.project.pk, found.pk)
     context = _standing(actor, found)
@@ -44,9 +43,10 @@ def run_live(request: HttpRequest, actor: Actor, run_id: int) -> HttpResponseBas
     return render(request, "runs/live_answer.html", context)
 
 
-def gone(request: HttpRequest, sentence: str) -> HttpResponseBase:
-    """Answer a page that asks for more of something that was deleted meanwhile: it stops asking."""
-    return HttpResponseStopPolling(render(request, "syncs/gone.html", {"sentence": sentence}).content)
+def gone(request: HttpRequest, sentence: str, *, remains: list[str]) -> HttpResponseBase:
+    """Answer a page whose sync was deleted meanwhile: it stops asking, and drops the elements that `remains` names."""
+    context = {"sentence": sentence, "remains": remains}
+    return HttpResponseStopPolling(render(request, "syncs/gone.html", context).content)
 
 
 def csv_url(run: Run) -> str:
@@ -57,8 +57,9 @@ def csv_url(run: Run) -> str:
 def progress_context(run: Run) -> dict[str, object]:
     """Return what the progress of an open run shows."""
     progress = progress_of(run, surroundings_of(run))
-    words = "" if progress.seconds_left is None else time_left_words(progress.seconds_left)
-    return {"progress": progress, "time_left": words}
+    # A bar without an end is for what goes on, not for what waits.
+    is_bar_shown = bool(progress.total) or progress.phase in (Phase.RESOLVING, Phase.FINISHING)
+    return {"progress": progress, "pace": pace_words(progress), "is_bar_shown": is_bar_shown}
 
 
 def _standing(actor: Actor, run: Run) -> dict[str, object]:
@@ -78,15 +79,16 @@ def _standing(actor: Actor, run: Run) -> dict[str, object]:
         "trigger": TRIGGERS[run.trigger],
         "error_kind": ERROR_KINDS.get(run.error_kind or "", ""),
         "what_next": what_next(run, sync) if newest_id == run.pk else "",
+        "next_run_at": sync.next_run_at if newest_id == run.pk else None,
         "csv_url": csv_url(run),
         "can_run": sync.status != Sync.Status.PAUSED and sync.deleting_at is None,
-        "interval_minutes": settings.SYNC_INTERVAL_MINUTES,
         "sync_url": resolve_url("sync", actor.project.pk, sync.pk),
     }
     if is_open:
         return context | progress_context(run)
     samples = samples_of(run)
-    return context | {"samples": samples, "is_sampled": max(run.unmatched, run.rejected) > SAMPLE_MEMBERS}
+    is_sampled = max(run.unmatched, run.rejected) > SAMPLE_MEMBERS
+    return context | {"samples": samples, "is_sampled": is_sampled, "sample_members": SAMPLE_MEMBERS}
 
 
 urlpatterns = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -38,12 +39,14 @@ def test_the_run_page_says_what_the_api_says(as_consumer: Client, shop: Project,
     words = text_of(as_consumer.get(reverse("run", args=[shop.pk, run.pk])))
     counts, coverage = told["counts"], told["coverage"]
     assert (counts["added"], counts["unmatched"], coverage["members"]) == (3, 1, 5)
-    assert f"Members {coverage['members']} = Matched profiles {coverage['matched_profiles']}" in words
-    assert (
-        f"Matched keys {coverage['matched_keys']} = Unchanged {counts['unchanged']} + To add {counts['to_add']}"
-        in words
-    )
-    assert f"To add {counts['to_add']} = Added {counts['added']} + Unmatched {counts['unmatched']}" in words
+    for sum_of in (
+        {"Members": coverage["members"], "= Matched profiles": coverage["matched_profiles"]},
+        {"Matched keys": coverage["matched_keys"], "= Unchanged": counts["unchanged"], "+ To add": counts["to_add"]},
+        {"To add": counts["to_add"], "= Added": counts["added"], "+ Unmatched": counts["unmatched"]},
+        {"To remove": counts["to_remove"], "= Removed": counts["removed"], "+ Left": counts["left_to_remove"]},
+    ):
+        # The words between say what each number means.
+        assert re.search(r"\D+".join(re.escape(f"{name} {number}") for name, number in sum_of.items()), words), sum_of
     assert "Succeeded" in words
     assert "nobody-there" in words
     assert "OneSignal does not know this id." in words

@@ -50,7 +50,7 @@ PAGES: Mapping[str, tuple[Role, str]] = {
     "run-live": (READ, "GET"),
 }
 # Outside of projects: for everybody who has logged in, and for everybody.
-FOR_MEMBERS = {"home", "account_logout", "account_reauthenticate", "account_change_password"}
+FOR_MEMBERS = {"home", "account_logout", "account_reauthenticate", "account_change_password", "account_set_password"}
 FOR_EVERYBODY = {
     "account_login",
     "account_inactive",
