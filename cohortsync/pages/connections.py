@@ -63,6 +63,7 @@ def set_up(request: HttpRequest, actor: Actor, kind: str) -> HttpResponseBase:
             messages.success(request, f"Connected: {destination.label} accepts the key of “{connection.name}”.")
             return go(request, _address(connection))
     context = {
+        "section": "integrations",
         "form": form,
         "destination": destination,
         "properties": profile_properties(actor.project),
@@ -165,7 +166,7 @@ def disconnect_connection(request: HttpRequest, actor: Actor, connection_id: int
     segments = connection.ledgers.filter(is_draining=True) if connection.is_draining else _held_by(connection)
     context = {
         **_about(connection, destination, form),
-        "active_syncs": connection.syncs.filter(status=Sync.Status.ACTIVE).count(),
+        "active_syncs": connection.syncs.filter(status=Sync.Status.ACTIVE, deleting_at=None).count(),
         "segments": segments.count(),
         # A key that is refused can take nothing back.
         "can_delete": connection.status == Connection.Status.CONNECTED,
@@ -198,7 +199,13 @@ def _refuse(form: ConnectionForm, error: Invalid | Unreachable) -> None:
 
 
 def _about(connection: Connection, destination: Destination, form: forms.Form) -> dict[str, object]:
-    return {"connection": connection, "destination": destination, "form": form, "origin": _address(connection)}
+    return {
+        "section": "integrations",
+        "connection": connection,
+        "destination": destination,
+        "form": form,
+        "origin": _address(connection),
+    }
 
 
 def _held_by(connection: Connection) -> QuerySet[Ledger]:

@@ -48,8 +48,7 @@ def sync_live(request: HttpRequest, actor: Actor, sync_id: int) -> HttpResponseB
     except NotFound:
         if not is_dialog(request):
             raise
-        sentence = "This sync is gone: it was deleted, its segment and tags with it."
-        return runs.gone(request, sentence, remains=["sync-actions", "rest"])
+        return runs.gone(request, "This sync is gone: it was deleted.", remains=["sync-actions", "rest"])
     if not is_dialog(request):
         return redirect("sync", actor.project.pk, found.pk)
     context = _standing(actor, found)

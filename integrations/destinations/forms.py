@@ -60,8 +60,8 @@ class ConnectionForm(forms.Form):
         self.fields["user_id_property"].widget.attrs["placeholder"] = usual_property
         usual = min(settings.DELIVERY_MAX_REQUESTS_PER_SECOND, highest_rate)
         rate = self.fields["max_requests_per_second"]
-        rate.help_text = f"From 1 to {highest_rate:,}; {usual:,} when empty. A run starts slower and finds its speed."
-        rate.widget.attrs.update({"min": 1, "max": highest_rate})
+        rate.help_text = f"From 1 to {highest_rate:,}. A run starts slower and finds its speed."
+        rate.widget.attrs.update({"min": 1, "max": highest_rate, "placeholder": usual})
 
     def keep(self, names: Collection[str]) -> None:
         """Ask for these fields only."""

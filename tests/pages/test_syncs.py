@@ -1,20 +1,23 @@
-"""The pages of a sync and of its runs say what the API says, and follow a run while it is at work."""
+"""The page of a sync says whether the segment equals the cohort, and follows a run while it is at work."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import requests
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from cohorts.models import Cohort, Project, User
+from integrations.connections import disconnect
 from integrations.models import Connection, Run, Sync
-from integrations.syncs import pause_sync
-from tests.cast import make_cohort, make_people, shoppers
+from integrations.syncs import pause_sync, resume_sync
+from tests.cast import make_cohort, make_people, property_definition, shoppers
 from tests.pages.words import text_of
 from tests.sandbox_app import SandboxApp
 from tests.sync.conftest import short_clocks
@@ -32,30 +35,6 @@ def crm(onesignal: SandboxApp, shop: Project) -> Connection:
     return connect_to(onesignal, shop)
 
 
-def test_the_run_page_says_what_the_api_says(as_consumer: Client, shop: Project, crm: Connection) -> None:
-    make_people(shop, shoppers(["nobody-there"], plan="pro"))
-    _, run = export(make_cohort(shop), crm)
-    told = as_consumer.get(f"/api/v1/projects/{shop.pk}/runs/{run.pk}").json()
-    words = text_of(as_consumer.get(reverse("run", args=[shop.pk, run.pk])))
-    counts, coverage = told["counts"], told["coverage"]
-    assert (counts["added"], counts["unmatched"], coverage["members"]) == (3, 1, 5)
-    for sum_of in (
-        {"Members": coverage["members"], "= Matched profiles": coverage["matched_profiles"]},
-        {"Matched keys": coverage["matched_keys"], "= Unchanged": counts["unchanged"], "+ To add": counts["to_add"]},
-        {"To add": counts["to_add"], "= Added": counts["added"], "+ Unmatched": counts["unmatched"]},
-        {"To remove": counts["to_remove"], "= Removed": counts["removed"], "+ Left": counts["left_to_remove"]},
-    ):
-        # The words between say what each number means.
-        assert re.search(r"\D+".join(re.escape(f"{name} {number}") for name, number in sum_of.items()), words), sum_of
-    assert "Succeeded" in words
-    assert "nobody-there" in words
-    assert "OneSignal does not know this id." in words
-    assert (
-        reverse("api-v1:get_members", args=[shop.pk, run.pk])
-        in as_consumer.get(reverse("run", args=[shop.pk, run.pk])).content.decode()
-    )
-
-
 def test_the_sync_page_says_whether_the_segment_equals_the_cohort(
     as_consumer: Client, shop: Project, crm: Connection
 ) -> None:
@@ -68,6 +47,70 @@ def test_the_sync_page_says_whether_the_segment_equals_the_cohort(
     assert "Dynamic sync: every 15 minutes" in words
     assert "In the segment now 3" in words
     assert sync.ledger.tag in words
+
+
+def test_members_whom_onesignal_does_not_know_are_named_beside_equality(
+    as_consumer: Client, shop: Project, crm: Connection
+) -> None:
+    make_people(shop, shoppers(["nobody-there"], plan="pro"))
+    sync, run = export(make_cohort(shop), crm)
+    page = as_consumer.get(reverse("sync", args=[shop.pk, sync.pk]))
+    words = text_of(page)
+    assert "The segment equals the cohort, apart from 1 member unknown to OneSignal." in words
+    assert "None: a one-time export is not updated afterwards" in words
+    assert "Exported in all runs 3" in words
+    assert "3 of 4" in words
+    assert f'href="{reverse("api-v1:get_members", args=[shop.pk, run.pk])}"' in page.content.decode()
+
+
+def test_the_way_to_the_sandbox_leads_to_the_segments_users(
+    as_consumer: Client, shop: Project, crm: Connection, onesignal: SandboxApp
+) -> None:
+    sync = start_export(make_cohort(shop), crm)
+    url = reverse("sync", args=[shop.pk, sync.pk])
+    assert as_consumer.get(url).context["sandbox_url"] == ""
+    work(crm)
+    sandbox_url = as_consumer.get(url).context["sandbox_url"]
+    assert sandbox_url in as_consumer.get(url).content.decode()
+    users = requests.get(sandbox_url, timeout=10)
+    assert users.status_code == 200
+    assert all(name in users.text for name in ("ann", "bob", "cat"))
+
+
+def test_a_pause_tells_its_reason_and_what_to_do(
+    as_analyst: Client, shop: Project, crm: Connection, onesignal: SandboxApp
+) -> None:
+    sync, _ = export(make_cohort(shop), crm, "dynamic")
+    url = reverse("sync", args=[shop.pk, sync.pk])
+    pause_sync(sync=sync, reason="Paused by ann@example.com.", now=timezone.now())
+    words = text_of(as_analyst.get(url))
+    assert "Paused by ann@example.com. What was delivered stays at OneSignal." in words
+    assert "The sync is paused: the segment does not follow the cohort." in words
+    assert "None while it is paused" in words
+    assert "Resume" in words
+    resume_sync(sync=sync, now=timezone.now())
+    disconnect(connection=crm, delete_segments=False, now=timezone.now())
+    page = as_analyst.get(url)
+    assert "is disconnected. Reconnect it to go on." in text_of(page)
+    assert "An owner or admin can give the connection “CRM” valid credentials" in text_of(page)
+    assert reverse("sync-resume", args=[shop.pk, sync.pk]) not in page.content.decode()
+
+
+def test_a_sync_that_is_due_and_not_begun_says_so(as_consumer: Client, shop: Project, crm: Connection) -> None:
+    sync, _ = export(make_cohort(shop), crm, "dynamic")
+    url = reverse("sync", args=[shop.pk, sync.pk])
+    assert "not begun" not in text_of(as_consumer.get(url))
+    Sync.objects.filter(pk=sync.pk).update(next_run_at=timezone.now() - dt.timedelta(minutes=20))
+    assert re.search(r"Due since \S+ \d\d:\d\d UTC and not begun", text_of(as_consumer.get(url)))
+
+
+def test_a_warning_from_over_there_stands_on_the_page(as_consumer: Client, shop: Project, crm: Connection) -> None:
+    make_people(shop, {"ghost": {"plan": "ghost", "$onesignal_user_id": "ghost"}})
+    sync, _ = export(make_cohort(shop, "Ghosts", property_definition("plan", "ghost")), crm)
+    words = text_of(as_consumer.get(reverse("sync", args=[shop.pk, sync.pk])))
+    assert "There is no segment yet: OneSignal knows none of the 1 members by their id." in words
+    assert "OneSignal holds no segment yet: nobody of the cohort could be exported." in words
+    assert "The segment equals the cohort" not in words
 
 
 def test_a_failed_run_is_told_with_its_sentence_and_never_reads_as_success(
@@ -104,8 +147,27 @@ def test_a_page_follows_an_open_run_and_stops_when_it_has_ended(
     assert "every 2s" not in last
     assert 'hx-swap-oob="true"' in last
     assert "every 2s" not in as_consumer.get(url).content.decode()
-    ended = as_consumer.get(reverse("run-live", args=[shop.pk, run.pk]), {"seen": "running"}, headers=IN_A_PAGE)
-    assert "every 2s" not in ended.content.decode()
+
+
+def test_between_two_changes_a_page_is_sent_the_open_rows_alone(
+    as_analyst: Client, shop: Project, crm: Connection, settings: Any
+) -> None:
+    settings.DELIVERY_BATCH_RECIPIENTS = 1
+    sync = start_export(make_cohort(shop), crm)
+    work_steps(crm, 1)
+    run = sync.runs.get()
+    page = as_analyst.get(reverse("sync", args=[shop.pk, sync.pk]))
+    live = reverse("sync-live", args=[shop.pk, sync.pk])
+    seen = str(page.context["state"])
+    part = as_analyst.get(live, {"seen": seen}, headers=IN_A_PAGE).content.decode()
+    assert re.findall(r'id="([\w-]+)" hx-swap-oob="true"', part) == [f"run-{run.pk}"]
+    older = as_analyst.get(live, {"seen": seen, "older": ""}, headers=IN_A_PAGE).content.decode()
+    assert "hx-swap-oob" not in older
+    pause_sync(sync=sync, now=timezone.now())
+    part = as_analyst.get(live, {"seen": seen}, headers=IN_A_PAGE).content.decode()
+    assert re.findall(r'id="([\w-]+)" hx-swap-oob="true"', part) == ["sync-actions", "segment", "history"]
+    assert "Resume" in part
+    assert "Run now" not in part
 
 
 def test_without_script_a_live_part_leads_to_its_page(as_consumer: Client, shop: Project, crm: Connection) -> None:

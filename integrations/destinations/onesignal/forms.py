@@ -36,7 +36,9 @@ class OneSignalForm(ConnectionForm):
             }
         ),
     )
-    sandbox = forms.BooleanField(label="Use the OneSignal sandbox that came with `make up`", required=False)
+    sandbox = forms.BooleanField(
+        label=format_html("Use the OneSignal sandbox that came with <code>{}</code>", "make up"), required=False
+    )
 
     field_order = ("name", "user_id_property", "api_key", "app_id", "sandbox")
 
