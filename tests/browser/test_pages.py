@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -11,7 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from cohorts.models import Cohort, Membership, Project, User
 from cohorts.models.projects import Role
-from integrations.models import Run, Sync
+from integrations.models import Connection, Ledger, Run, Sync
 from tests.browser.axe import serious_barriers
 from tests.browser.conftest import LogIn
 from tests.browser.watching import DESKTOP, PHONE, OpenPage, Watch
@@ -148,6 +149,28 @@ def test_a_project_with_everything(
     ]
     for path in paths:
         check(page, f"{live_server}/projects/{project}/{path}")
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
+def test_a_connection_to_the_sandbox(
+    live_server: LiveServer,
+    open_page: OpenPage,
+    log_in: LogIn,
+    owner: User,
+    sync: Sync,
+    settings: Any,
+    viewport: object,
+    scheme: object,
+) -> None:
+    settings.SANDBOX_URL = "http://127.0.0.1:1"
+    Connection.objects.filter(pk=sync.connection_id).update(is_sandbox=True)
+    Ledger.objects.filter(pk=sync.ledger_id).update(segment_seen_at=timezone.now())
+    page = open_page(viewport=viewport, scheme=scheme)  # type: ignore[arg-type]
+    log_in(page, owner)
+    check(page, f"{live_server}/projects/{sync.project_id}/integrations/onesignal/")
+    expect(page.get_by_role("link", name="Open in the sandbox")).to_be_visible()
+    check(page, f"{live_server}/projects/{sync.project_id}/syncs/{sync.pk}/")
+    expect(page.get_by_role("link", name="See its users in the sandbox")).to_be_visible()
 
 
 def test_what_is_not_there_or_not_allowed_is_a_page_too(
