@@ -227,6 +227,14 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(at_cohorts: Callable[[Projec
     expect(page.get_by_label("Actions for Pro users")).to_be_focused()
 
 
+def test_a_toast_is_a_list_that_is_read_out(at_cohorts: Callable[[Project], Page], shop: Project) -> None:
+    page = at_cohorts(shop)
+    page.get_by_label("Actions for Pro users").click()
+    page.get_by_role("button", name="Duplicate").click()
+    expect(page.get_by_role("status").get_by_role("listitem")).to_contain_text("is yours alone until you share it.")
+    assert serious_barriers(page) == []
+
+
 def test_everything_of_an_export_works_without_script(
     live_server: LiveServer, open_page: OpenPage, log_in: LogIn, owner: User, sync: Sync
 ) -> None:
