@@ -235,6 +235,20 @@ def test_a_toast_is_a_list_that_is_read_out(at_cohorts: Callable[[Project], Page
     assert serious_barriers(page) == []
 
 
+def test_the_buttons_of_a_dialog_stay_in_sight(
+    live_server: LiveServer, open_page: OpenPage, log_in: LogIn, owner: User, sync: Sync
+) -> None:
+    page = open_page(viewport={"width": 390, "height": 600})
+    log_in(page, owner)
+    page.goto(f"{live_server}/projects/{sync.project_id}/cohorts/")
+    page.get_by_label("Actions for Pro users").click()
+    page.get_by_role("link", name="Export to OneSignal").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("14 of 15 users will be exported")
+    assert dialog.evaluate("dialog => dialog.scrollHeight > dialog.clientHeight")
+    expect(dialog.get_by_role("button", name="Begin Sync")).to_be_in_viewport(ratio=1)
+
+
 def test_everything_of_an_export_works_without_script(
     live_server: LiveServer, open_page: OpenPage, log_in: LogIn, owner: User, sync: Sync
 ) -> None:
