@@ -35,9 +35,9 @@ class Forecast:
     is_first: bool
 
     @property
-    def requests(self) -> int:
-        """Return how many requests it takes at most: one per person whose tags change."""
-        return self.to_add - self.not_asked + self.to_remove
+    def to_ask(self) -> int:
+        """Return how many of `to_add` the run asks OneSignal for; only they can enter the segment."""
+        return self.to_add - self.not_asked
 
 
 def forecast(*, cohort: Cohort, connection: Connection, now: dt.datetime) -> Forecast:

@@ -83,8 +83,18 @@ def test_people_onesignal_does_not_know_are_counted_apart(as_analyst: Client, sh
     cohort = make_cohort(shop)
     export(cohort, crm)
     words = forecast_of(as_analyst, shop, cohort.pk, crm)
-    assert "1 will be added, 0 removed, 3 stay as they are." in words
-    assert "1 of them OneSignal did not know or refused" in words
+    assert "0 will be added, 0 removed, 3 stay as they are." in words
+    assert "1 more OneSignal did not know or refused when last asked" in words
+
+
+def test_nobody_is_promised_whom_another_export_found_unknown(
+    as_analyst: Client, shop: Project, crm: Connection
+) -> None:
+    make_people(shop, shoppers(["nobody-there"], plan="pro"))
+    export(make_cohort(shop), crm)
+    words = forecast_of(as_analyst, shop, make_cohort(shop, "Pro users again").pk, crm)
+    assert "A new segment is made, and 3 users enter it." in words
+    assert "1 more OneSignal did not know or refused when last asked" in words
 
 
 def test_a_shared_id_is_one_user_over_there(as_analyst: Client, shop: Project, crm: Connection) -> None:
