@@ -249,6 +249,21 @@ def test_the_buttons_of_a_dialog_stay_in_sight(
     expect(dialog.get_by_role("button", name="Begin Sync")).to_be_in_viewport(ratio=1)
 
 
+def test_the_search_of_syncs_stands_in_one_line(
+    live_server: LiveServer, page: Page, log_in: LogIn, owner: User, sync: Sync
+) -> None:
+    log_in(page, owner)
+    page.goto(f"{live_server}/projects/{sync.project_id}/integrations/onesignal/")
+    field, button = (
+        page.get_by_role("searchbox").bounding_box(),
+        page.get_by_role("button", name="Search").bounding_box(),
+    )
+    assert field
+    assert button
+    assert field["x"] + field["width"] <= button["x"]
+    assert field["y"] <= button["y"] <= field["y"] + field["height"]
+
+
 def test_everything_of_an_export_works_without_script(
     live_server: LiveServer, open_page: OpenPage, log_in: LogIn, owner: User, sync: Sync
 ) -> None:
