@@ -264,6 +264,31 @@ def test_the_search_of_syncs_stands_in_one_line(
     assert field["y"] <= button["y"] <= field["y"] + field["height"]
 
 
+def test_the_progress_of_a_run_stands_apart_from_its_facts(
+    live_server: LiveServer, page: Page, log_in: LogIn, owner: User, sync: Sync
+) -> None:
+    now = timezone.now()
+    counts = {"members": 9, "anonymous": 0, "without_match_property": 0, "invalid_id": 0, "matched_profiles": 9}
+    counts |= {"matched_keys": 9, "to_add": 9, "added": 4, "left_to_add": 5}
+    run = Run.objects.create(
+        project=sync.project,
+        sync=sync,
+        trigger="manual",
+        status="running",
+        queued_at=now,
+        started_at=now,
+        as_of=now,
+        **counts,
+    )
+    log_in(page, owner)
+    page.goto(f"{live_server}/projects/{sync.project_id}/runs/{run.pk}/")
+    assert serious_barriers(page) == []
+    words, facts = page.locator(".progress-words").bounding_box(), page.locator("#run .facts").bounding_box()
+    assert words
+    assert facts
+    assert facts["y"] - words["y"] - words["height"] >= 12
+
+
 def test_everything_of_an_export_works_without_script(
     live_server: LiveServer, open_page: OpenPage, log_in: LogIn, owner: User, sync: Sync
 ) -> None:
