@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 
 from cohorts.access import Action, Actor
 from cohorts.catalog import visible_cohorts
-from cohorts.models import Event, Membership, User
+from cohorts.models import Cohort, Event, Membership, User
 from cohortsync.pages.access import page
 from integrations.access import connections_of, runs_of, syncs_of
 from integrations.models import Connection, Run
@@ -24,9 +24,15 @@ class FirstSteps:
     """What there is already, in the order in which one needs the other."""
 
     has_events: bool
-    has_cohort: bool
+    # The oldest one; the last step offers to export it.
+    cohort: Cohort | None
     has_connection: bool
     has_export: bool
+
+    @property
+    def has_cohort(self) -> bool:
+        """Tell whether there is one to export."""
+        return self.cohort is not None
 
     @property
     def done(self) -> int:
@@ -65,7 +71,7 @@ def _first_steps(actor: Actor) -> FirstSteps:
     arrived = (Run.Status.SUCCEEDED, Run.Status.PARTIAL)
     return FirstSteps(
         has_events=Event.objects.filter(project_id=actor.project.pk).exists(),
-        has_cohort=visible_cohorts(actor).exists(),
+        cohort=visible_cohorts(actor).order_by("id").first(),
         has_connection=connected.exists(),
         has_export=runs_of(actor).filter(status__in=arrived, is_removal=False).exists(),
     )

@@ -16,7 +16,7 @@ from integrations.models import Connection, Ledger, Run, Sync
 from tests.browser.axe import serious_barriers
 from tests.browser.conftest import LogIn
 from tests.browser.watching import DESKTOP, PHONE, OpenPage, Watch
-from tests.cast import make_cohort, make_people, make_project, make_sync, shoppers
+from tests.cast import make_cohort, make_connection, make_people, make_project, make_sync, shoppers
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LOOKS = [pytest.param(DESKTOP, "light", id="1440-light"), pytest.param(PHONE, "dark", id="390-dark")]
@@ -287,6 +287,18 @@ def test_the_progress_of_a_run_stands_apart_from_its_facts(
     assert words
     assert facts
     assert facts["y"] - words["y"] - words["height"] >= 12
+
+
+def test_the_first_steps_lead_to_an_export_in_two_clicks(
+    live_server: LiveServer, page: Page, log_in: LogIn, owner: User, shop: Project
+) -> None:
+    make_connection(shop)
+    log_in(page, owner)
+    page.goto(f"{live_server}/projects/{shop.pk}/")
+    page.get_by_role("link", name="Export “Pro users”").click()
+    expect(page.get_by_role("dialog")).to_contain_text("14 of 15 users will be exported")
+    page.get_by_role("button", name="Begin Sync").click()
+    expect(page.get_by_role("status")).to_contain_text("The export of Pro users has begun.")
 
 
 def test_everything_of_an_export_works_without_script(
