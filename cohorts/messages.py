@@ -10,6 +10,43 @@ from cohorts.values import Properties
 
 
 @dataclass(frozen=True, slots=True)
+class Identify:
+    """An anonymous id is the identified one's (Mixpanel, original ID merge: `$identify`)."""
+
+    identified_id: str
+    anonymous_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateAlias:
+    """A new id is the one's that is known (Mixpanel, original ID merge: `$create_alias`)."""
+
+    distinct_id: str
+    alias: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergeIds:
+    """Two ids are one person's (Mixpanel, original ID merge: `$merge`); not everybody may say so."""
+
+    first_id: str
+    second_id: str
+    is_allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDevice:
+    """A device is the user's (Mixpanel, simplified ID merge: an event with `$device_id` and `$user_id`)."""
+
+    user_id: str
+    device_id: str
+
+
+# What an event says about ids; an id that is missing is empty.
+Claim: TypeAlias = Identify | CreateAlias | MergeIds | LinkDevice
+
+
+@dataclass(frozen=True, slots=True)
 class IncomingEvent:
     """An event as sent, its values fit for storage.
 
@@ -24,6 +61,7 @@ class IncomingEvent:
     occurred_at: dt.datetime
     insert_id: str
     properties: Properties
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True, slots=True)

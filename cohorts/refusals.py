@@ -44,6 +44,11 @@ class Reason(enum.StrEnum):
     PROFILE_FULL = "The profile has no room for another property"
     ALIAS_TAKEN = "errAliasAlreadyExists"
     ALIAS_TOO_MANY = "errManyIDs"
+    SAME_IDS = "errSameIDs"
+    ANONYMOUS_ID_NO_GUID = "errAnonDistinctIdNonGUIDForm"
+    ANONYMOUS_ID_TAKEN = "errAnonDistinctIdAssignedAlready"
+    ID_UNUSABLE = "An id of an identity event is missing or names nobody"
+    MERGE_NOT_ALLOWED = "A $merge came without a service account"
     ALIAS_UNUSABLE = "The value of $onesignal_user_id names nobody, so no alias was made"
 
 

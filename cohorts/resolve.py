@@ -32,6 +32,7 @@ from cohorts.compile import (
     plan_members,
 )
 from cohorts.definition import Definition
+from cohorts.identity.redirects import has_redirects
 from cohorts.models import Cohort, MatchProperty, Project
 
 # For hashing persons; a server set to more keeps that.
@@ -134,11 +135,12 @@ def resolve(
 ) -> Resolution:
     """Return whom the definition selects as of a moment, in the caller's transaction.
 
-    Events after `as_of` do not count; profiles are those the transaction sees. The match property's keys must be
-    complete. Raises ResolveTimeout, after which the caller's transaction goes on.
+    Events after `as_of` do not count; profiles are those the transaction sees, which must be a `snapshot`: whether
+    persons were merged is asked first. The match property's keys must be complete. Raises ResolveTimeout, after which
+    the caller's transaction goes on.
     """
     started = time.monotonic()
-    plan = _plan(project, definition, as_of)
+    plan = _plan(project, definition, as_of, using)
     statement = coverage_statement(plan, match_property_id=match_property.pk, folding=folding_of(connections[using]))
     with _query(statement, timeout_seconds, using) as cursor:
         members, anonymous, without_match_property, invalid_id, matched_profiles, ids = _only_row(cursor)
@@ -168,7 +170,7 @@ def member_page(
     using: str = "default",
 ) -> MemberPage:
     """Return the first `limit` members whose person id is above `after`, by that id. Raises ResolveTimeout."""
-    plan = _plan(project, definition, as_of)
+    plan = _plan(project, definition, as_of, using)
     # One more tells whether there is a next page.
     ids = member_ids_statement(plan, after=after, limit=limit + 1, folding=folding_of(connections[using]))
     with _query(ids, timeout_seconds, using) as cursor:
@@ -191,8 +193,16 @@ def record_count(*, cohort: Cohort, coverage: Coverage) -> None:
     ).update(count=coverage.members, counted_at=coverage.as_of)
 
 
-def _plan(project: Project, definition: Definition, as_of: dt.datetime) -> Plan:
-    return plan_members(definition, project_id=project.pk, zone=ZoneInfo(project.timezone), as_of=as_of)
+def _plan(project: Project, definition: Definition, as_of: dt.datetime, using: str) -> Plan:
+    with connections[using].cursor() as cursor:
+        is_redirecting = has_redirects(cursor, project_id=project.pk)
+    return plan_members(
+        definition,
+        project_id=project.pk,
+        zone=ZoneInfo(project.timezone),
+        as_of=as_of,
+        is_redirecting=is_redirecting,
+    )
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Celery's tasks of the core: the backfill of match keys (laws.md, L6).
+"""Celery's tasks of the core: the backfill of match keys (laws.md, L6) and the sweep of redirects (L2).
 
-The row says how far a backfill got, so a task that is lost, late or run twice costs time only.
+The rows say how far each got, so a task that is lost, late or run twice costs time only.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from cohorts.identity.redirects import sweep_redirects
 from cohorts.match_keys import backfill
 from cohorts.models import MatchProperty
 
 _PERSONS_PER_BATCH = 2000
+_REDIRECTS_PER_BATCH = 1000
+_EVENTS_PER_BATCH = 5000
 _SLICE_SECONDS = 60.0
 
 logger = structlog.get_logger(__name__)
@@ -41,6 +44,15 @@ def resume_backfills() -> None:
     """Enqueue the backfill of every match property that is not complete: beat's answer to a lost message."""
     for match_property_id in MatchProperty.objects.filter(completed_at=None).values_list("pk", flat=True):
         request_backfill(match_property_id)
+
+
+@shared_task(name="cohorts.sweep_redirects")
+def sweep() -> None:
+    """Move the events of persons who were merged away, in batches, for about a minute."""
+    started = time.monotonic()
+    while sweep_redirects(now=timezone.now(), max_redirects=_REDIRECTS_PER_BATCH, max_events=_EVENTS_PER_BATCH):
+        if time.monotonic() - started > _SLICE_SECONDS:
+            return
 
 
 def request_backfill(match_property_id: int) -> None:

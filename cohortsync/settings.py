@@ -220,6 +220,7 @@ CELERY_TASK_ROUTES = {
 CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "cohortsync.heartbeat", "schedule": 10.0, "options": {"expires": 30}},
     "resume-backfills": {"task": "cohorts.resume_backfills", "schedule": 60.0, "options": {"expires": 60}},
+    "sweep-redirects": {"task": "cohorts.sweep_redirects", "schedule": 30.0, "options": {"expires": 30}},
     "dynamic-sync": {
         "task": "integrations.dynamic_sync",
         "schedule": DYNAMIC_SYNC_TICK_SECONDS,

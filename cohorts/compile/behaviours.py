@@ -26,17 +26,29 @@ _COMPARISONS = {
 def scan_sql(scan: Scan, *, plan: Plan, folding: Folding) -> Sql:
     """Return the query of `person_id` and a flag `measurement_<n>` for each measurement, for persons with a true flag.
 
-    Deduplication is done: the table holds an event once (laws.md, L3). Every event of a person bears the person's id.
+    Deduplication is done: the table holds an event once (laws.md, L3). Every event of a person bears the person's id,
+    or that of one who was merged into them and whose events are on their way (laws.md, L2).
     """
     measurements = [_measurement(measurement, plan) for measurement in scan.measurements]
     flags = [Sql("{} AS measurement_" + str(number)).fill(each) for number, each in enumerate(measurements)]
-    return Sql(
-        "SELECT event.person_id, {} FROM cohorts_event AS event WHERE {} GROUP BY event.person_id HAVING {}"
-    ).fill(
+    person, redirects = _person(plan)
+    return Sql("SELECT {} AS person_id, {} FROM cohorts_event AS event{} WHERE {} GROUP BY 1 HAVING {}").fill(
+        person,
         joined(", ", flags),
+        redirects,
         joined(" AND ", _conditions(scan.source, plan, folding)),
         joined(" OR ", measurements),
     )
+
+
+def _person(plan: Plan) -> tuple[Sql, Sql]:
+    """Return whose an event is, and the join that says it; without redirects in the project there is none to pay."""
+    if not plan.is_redirecting:
+        return Sql("event.person_id"), Sql("")
+    return Sql("COALESCE(redirect.winner_id, event.person_id)"), Sql(
+        " LEFT JOIN cohorts_redirect AS redirect ON redirect.project_id = {} AND redirect.loser_id = event.person_id"
+        " AND redirect.swept_at IS NULL"
+    ).fill(value(plan.project_id))
 
 
 def _conditions(source: EventSource, plan: Plan, folding: Folding) -> list[Sql]:

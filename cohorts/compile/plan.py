@@ -153,18 +153,24 @@ class Combination:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which persons of the project are members. `zone` is for measures that count local days."""
+    """Which persons of the project are members. `zone` is for measures that count local days.
+
+    `is_redirecting`: events may bear the id of a person who was merged away, and count for whom they are redirected to.
+    """
 
     project_id: int
     zone: ZoneInfo
     is_profiles_only: bool
+    is_redirecting: bool
     scans: tuple[Scan, ...]
     root: Combination
 
 
-def plan_members(definition: Definition, *, project_id: int, zone: ZoneInfo, as_of: dt.datetime) -> Plan:
+def plan_members(
+    definition: Definition, *, project_id: int, zone: ZoneInfo, as_of: dt.datetime, is_redirecting: bool
+) -> Plan:
     """Return what to compute. Events after `as_of` do not count; properties are those of now."""
-    return _Planner(Clock(as_of.astimezone(dt.UTC), zone)).plan(definition, project_id)
+    return _Planner(Clock(as_of.astimezone(dt.UTC), zone)).plan(definition, project_id, is_redirecting)
 
 
 @dataclass
@@ -172,7 +178,7 @@ class _Planner:
     clock: Clock
     scans: dict[EventSource, Scan] = field(default_factory=dict)
 
-    def plan(self, definition: Definition, project_id: int) -> Plan:
+    def plan(self, definition: Definition, project_id: int, is_redirecting: bool) -> Plan:
         groups = [
             Combination(group.match == "any", tuple(self._part(condition) for condition in group.conditions))
             for group in definition.groups
@@ -181,6 +187,7 @@ class _Planner:
             project_id=project_id,
             zone=self.clock.zone,
             is_profiles_only=definition.base == "profiles",
+            is_redirecting=is_redirecting,
             root=Combination(definition.match == "any", tuple(groups)),
             scans=tuple(self.scans.values()),
         )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 import orjson
@@ -17,11 +17,13 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from cohorts.arrays import by_key, json_array, number_array, text_array, time_array
-from cohorts.identity import is_usable, persons_of
+from cohorts.identity import is_usable
+from cohorts.identity.claims import DESCRIPTIONS, PlacedClaim
+from cohorts.identity.linking import link_persons
 from cohorts.messages import IncomingEvent, Ingested
 from cohorts.models import Project
 from cohorts.partitions import ensure_partitions
-from cohorts.refusals import RefusedRecord, record_refusals
+from cohorts.refusals import Reason, RefusedRecord, record_refusals, sample_of
 from cohorts.transactions import hold_project, in_one_transaction
 
 _DAY = dt.timedelta(days=1)
@@ -49,7 +51,8 @@ def ingest_events(
     """Store events in one transaction; what the endpoint refused is counted with them.
 
     An event is known by its name, time as sent, distinct_id as sent and insert id (Mixpanel); the latest content wins.
-    Raises ProjectGone.
+    What events claim about ids is carried out in their order; a claim that does not hold is recorded, on the event too,
+    which is stored all the same. Raises ProjectGone.
     """
     rows = _rows(project.pk, events, now)
     with connection.cursor() as cursor:
@@ -57,20 +60,20 @@ def ingest_events(
     # One order of locks for everybody.
     ordered = sorted(rows.values(), key=lambda row: (row.dedup_at, row.dedup_hash))
 
+    claims, first_places = _claims(rows)
+
     def store() -> Ingested:
         with connection.cursor() as cursor:
-            hold_project(cursor, project_id=project.pk, is_writing_keys=False)
-            persons = persons_of(
-                cursor,
-                project_id=project.pk,
-                distinct_ids={row.event.distinct_id for row in ordered if is_usable(row.event.distinct_id)},
-                now=now,
-            )
-            inserted = _insert(cursor, project.pk, ordered, persons, now) if ordered else 0
+            # Merging persons writes their keys.
+            hold_project(cursor, project_id=project.pk, is_writing_keys=bool(claims))
+            linked = link_persons(cursor, project_id=project.pk, claims=claims, first_places=first_places, now=now)
+            told = _told_refusals(ordered, rows, linked.refusals)
+            inserted = _insert(cursor, project.pk, told, linked.persons, now) if told else 0
             updated = 0
-            if inserted < len(ordered):
-                updated = _replace_contents(cursor, project.pk, ordered)
-            record_refusals(cursor, project_id=project.pk, endpoint=endpoint, refusals=refusals, now=now)
+            if inserted < len(told):
+                updated = _replace_contents(cursor, project.pk, told)
+            own = _claim_refusals(rows, linked.refusals)
+            record_refusals(cursor, project_id=project.pk, endpoint=endpoint, refusals=[*refusals, *own], now=now)
         return Ingested(inserted=inserted, updated=updated, unchanged=len(events) - inserted - updated)
 
     return in_one_transaction(
@@ -98,6 +101,50 @@ def _rows(project_id: int, events: Sequence[IncomingEvent], now: dt.datetime) ->
             event=event,
         )
     return rows
+
+
+def _claims(rows: Mapping[str, _Row]) -> tuple[list[PlacedClaim], dict[str, int]]:
+    """Return what the rows claim about ids, by place, and the place where each id first has an event."""
+    claims: list[PlacedClaim] = []
+    first_places: dict[str, int] = {}
+    for place, row in enumerate(rows.values()):
+        if row.event.claim is not None:
+            claims.append((place, row.event.claim))
+        if is_usable(row.event.distinct_id):
+            first_places.setdefault(row.event.distinct_id, place)
+    return claims, first_places
+
+
+def _told_refusals(ordered: Sequence[_Row], rows: Mapping[str, _Row], refusals: Mapping[int, Reason]) -> Sequence[_Row]:
+    """Return the rows with the reason on each whose claim was refused (Mixpanel: `$failure_reason`).
+
+    What such an event is known by, and the hash of its content, are as sent: sent again, it is unchanged.
+    """
+    if not refusals:
+        return ordered
+    hashes = list(rows)
+    reasons = {hashes[place]: reason for place, reason in refusals.items()}
+    return [_told(row, reasons[row.dedup_hash]) if row.dedup_hash in reasons else row for row in ordered]
+
+
+def _told(row: _Row, reason: Reason) -> _Row:
+    failure = {"$failure_reason": str(reason), "$failure_description": DESCRIPTIONS[reason]}
+    return replace(row, document=orjson.dumps(row.event.properties | failure).decode())
+
+
+def _claim_refusals(rows: Mapping[str, _Row], refusals: Mapping[int, Reason]) -> list[RefusedRecord]:
+    events = [row.event for row in rows.values()] if refusals else []
+    return [
+        RefusedRecord(
+            position=place,
+            reason=reason,
+            field="properties",
+            message=DESCRIPTIONS[reason],
+            insert_id=events[place].insert_id,
+            sample=sample_of({"event": events[place].name, "properties": events[place].properties}),
+        )
+        for place, reason in refusals.items()
+    ]
 
 
 def _as_first_stored(

@@ -136,8 +136,8 @@ def _locked(cursor: CursorWrapper, project_id: int, by_person: _Updates) -> dict
         "SELECT sent.id, person.properties, person.profile_updated_at"
         " FROM unnest(%s::bigint[], %s::bigint[]) AS sent (project_id, id)"
         " CROSS JOIN LATERAL (SELECT properties, profile_updated_at FROM cohorts_person AS person"
-        " WHERE person.project_id = sent.project_id AND person.id = sent.id LIMIT 1 FOR UPDATE) AS person",
-        # One after the other in this order.
+        " WHERE person.project_id = sent.project_id AND person.id = sent.id LIMIT 1 FOR NO KEY UPDATE) AS person",
+        # One after the other in this order; not against another request that gives one of them a new id.
         [number_array([project_id] * len(by_person)), number_array(sorted(by_person))],
     )
     known = {}

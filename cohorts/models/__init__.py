@@ -2,7 +2,7 @@
 
 from cohorts.models.cohorts import Cohort
 from cohorts.models.events import Event, Refusal
-from cohorts.models.people import DistinctId, MatchKey, MatchProperty, Person, PersonKey
+from cohorts.models.people import DistinctId, MatchKey, MatchProperty, Person, PersonKey, Redirect
 from cohorts.models.projects import Membership, Project, ServiceAccount, User
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Person",
     "PersonKey",
     "Project",
+    "Redirect",
     "Refusal",
     "ServiceAccount",
     "User",

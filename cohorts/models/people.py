@@ -22,6 +22,8 @@ class Person(models.Model):
     # Mixpanel's $last_seen: the last profile operation through an ingestion endpoint.
     profile_updated_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
+    # When an identity event first named the canonical id; NULL for a person nobody identified.
+    identified_at = models.DateTimeField(null=True)
     # The profile written to the literal id of an alias (Mixpanel: $ignore_alias); no distinct_id leads to it.
     is_literal = models.BooleanField(default=False)
 
@@ -46,6 +48,28 @@ class DistinctId(models.Model):
 
     def __str__(self) -> str:
         return self.distinct_id
+
+
+class Redirect(models.Model):
+    """A person who was merged into another one: the loser's events count for the winner, never in a chain.
+
+    The profiles are as the merge found them, NULL where the loser had none. Once swept, no event bears the loser's id
+    any more (laws.md, L2). Made in SQL (migration 0003), the primary key leads with `project_id`.
+    """
+
+    loser_id = models.BigIntegerField(primary_key=True)
+    project = models.ForeignKey(Project, on_delete=models.DO_NOTHING, db_constraint=False)
+    winner_id = models.BigIntegerField()
+    created_at = models.DateTimeField()
+    loser_properties = models.JSONField(null=True)
+    winner_properties = models.JSONField(null=True)
+    swept_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "cohorts_redirect"
+
+    def __str__(self) -> str:
+        return f"{self.loser_id} is now {self.winner_id}"
 
 
 class MatchProperty(models.Model):

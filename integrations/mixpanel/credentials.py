@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
+from dataclasses import dataclass
 
 from cohorts.access import AccessDenied, authenticate_service_account, has_role
 from cohorts.models import Project
@@ -19,8 +20,16 @@ class CredentialsRefused(Exception):
     """The request names no project it may import to."""
 
 
-def importing_project(*, authorization: str, project_id: str, now: dt.datetime) -> Project:
-    """Return the project that the request imports to.
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """The project that a request imports to, and whether the sender proved more than to know its public token."""
+
+    project: Project
+    is_authenticated: bool
+
+
+def importer(*, authorization: str, project_id: str, now: dt.datetime) -> Importer:
+    """Return who imports, and to which project.
 
     `authorization` is the header's value; `project_id` the parameter, which a service account may leave out, for it
     belongs to one project. Raises CredentialsRefused, and AccessDenied when the account's role is too low.
@@ -30,13 +39,13 @@ def importing_project(*, authorization: str, project_id: str, now: dt.datetime) 
         project = Project.objects.filter(token=username).first() if username else None
         if project is None:
             raise CredentialsRefused
-        return project
+        return Importer(project, is_authenticated=False)
     account = authenticate_service_account(username=username, secret=secret, now=now)
     if account is None or project_id not in {"", str(account.project_id)}:
         raise CredentialsRefused
     if not has_role(Role(account.role), Role.ADMIN):
         raise AccessDenied(f"importing takes the role admin or higher, and the role of this account is {account.role}")
-    return account.project
+    return Importer(account.project, is_authenticated=True)
 
 
 def _basic(authorization: str) -> tuple[str, str]:

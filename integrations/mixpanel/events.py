@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cohorts.identity import DENYLIST, text_of_id
+from cohorts.identity import DENYLIST, claim_of, is_usable, text_of_id
+from cohorts.identity.claims import device_id_of
 from cohorts.messages import IncomingEvent
 from cohorts.refusals import Reason, RecordRefused
 from cohorts.times import EARLIEST, epoch_time
@@ -19,6 +20,8 @@ MAX_AHEAD = dt.timedelta(hours=1)
 MAX_INSERT_ID_CHARACTERS = 36
 # Original ID merge's verbs, which projects on simplified ID merge refuse (/import) or drop (/track).
 _IDENTITY_EVENTS = ("$identify", "$create_alias", "$merge")
+# They name the ids they are about in properties of their own.
+_WITHOUT_DISTINCT_ID = ("$identify", "$merge")
 
 _INSERT_ID = re.compile(rf"[A-Za-z0-9-]{{1,{MAX_INSERT_ID_CHARACTERS}}}")
 # Read into columns, or never stored (contract, 2.2). Without a database of addresses, an IP is only dropped.
@@ -30,7 +33,8 @@ class EventRules:
     """How one request's events are read.
 
     `earliest_at` is the first moment taken; `latest_at` the last one, None takes any and counts it as now. Strict mode
-    refuses what is otherwise put right. `address_id` stands in for a missing distinct_id.
+    refuses what is otherwise put right. `address_id` stands in for a missing distinct_id. `may_merge`: the sender has
+    proved who they are, so `$merge` is taken.
     """
 
     now: dt.datetime
@@ -39,6 +43,7 @@ class EventRules:
     is_strict: bool = False
     is_simplified: bool = False
     address_id: str = ""
+    may_merge: bool = False
 
 
 def token_of(record: RawRecord) -> str:
@@ -91,8 +96,11 @@ def read_event(record: RawRecord, rules: EventRules) -> IncomingEvent | None:
         raise RecordRefused(Reason.EVENT_NAME_MISSING, "event", "'event' must not be missing or blank")
     if _is_ignored(raw) or (rules.is_simplified and name in _IDENTITY_EVENTS):
         return None
+    if name == "$merge" and rules.is_strict:
+        # Mixpanel: a merge has no time and no insert id.
+        rules = replace(rules, is_strict=False)
     sent_at, occurred_at = _times(raw, rules)
-    distinct_id = _distinct_id(raw, rules)
+    distinct_id = _distinct_id(name, raw, rules)
     insert_id = _insert_id(record, raw, rules)
     properties = clean_properties(
         {key: value for key, value in raw.items() if key not in _NOT_STORED},
@@ -107,6 +115,7 @@ def read_event(record: RawRecord, rules: EventRules) -> IncomingEvent | None:
         occurred_at=occurred_at,
         insert_id=insert_id,
         properties=properties,
+        claim=claim_of(name, raw, is_simplified=rules.is_simplified, may_merge=rules.may_merge),
     )
 
 
@@ -152,10 +161,8 @@ def _times(raw: Properties, rules: EventRules) -> tuple[dt.datetime | None, dt.d
     return sent_at, rules.now
 
 
-def _distinct_id(raw: Properties, rules: EventRules) -> str:
-    value = raw.get("distinct_id")
-    if value is None and rules.is_simplified:
-        value = _simplified_id(raw)
+def _distinct_id(name: str, raw: Properties, rules: EventRules) -> str:
+    value = _simplified_id(raw) if rules.is_simplified else _original_id(name, raw)
     if value is None:
         if rules.is_strict:
             raise RecordRefused(
@@ -174,12 +181,24 @@ def _distinct_id(raw: Properties, rules: EventRules) -> str:
     return text or ""
 
 
+def _original_id(name: str, raw: Properties) -> JsonValue:
+    """Return who an event belongs to in a project on original ID merge; an identity event, to whom it names first."""
+    value = raw.get("distinct_id")
+    if value is None and name in _WITHOUT_DISTINCT_ID:
+        ids = raw.get("$distinct_ids")
+        value = raw.get("$identified_id") or (ids[0] if isinstance(ids, list) and ids else None)
+    return value
+
+
 def _simplified_id(raw: Properties) -> JsonValue:
-    """Return who an event without distinct_id belongs to in a project on simplified ID merge."""
-    if (user := text_of_id(raw.get("$user_id"))) is not None:
+    """Return who an event belongs to in a project on simplified ID merge (contract, 3.3).
+
+    The user before the device, both before a distinct_id; an id that names nobody is none.
+    """
+    user = text_of_id(raw.get("$user_id"))
+    if user is not None and is_usable(user):
         return user
-    device = text_of_id(raw.get("$device_id"))
-    return None if device is None else "$device:" + device.removeprefix("$device:")
+    return device_id_of(raw.get("$device_id")) or raw.get("distinct_id")
 
 
 def _insert_id(record: dict[str, JsonValue], raw: Properties, rules: EventRules) -> str:

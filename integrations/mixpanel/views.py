@@ -31,7 +31,7 @@ from cohorts.transactions import Overtaken, together
 from integrations.mixpanel import answers, events, profiles
 from integrations.mixpanel.batches import Batch, first_error, part_by_project, read_batch
 from integrations.mixpanel.body import Received, TooLarge, receive
-from integrations.mixpanel.credentials import CredentialsRefused, importing_project
+from integrations.mixpanel.credentials import CredentialsRefused, importer
 
 logger = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ def import_(request: HttpRequest) -> HttpResponse:
     """Take events of any age for the project that the credentials name."""
     now = timezone.now()
     try:
-        project = importing_project(
+        sender = importer(
             authorization=request.headers.get("Authorization", ""),
             project_id=request.GET.get("project_id", ""),
             now=now,
@@ -97,6 +97,7 @@ def import_(request: HttpRequest) -> HttpResponse:
     if received.failure is not None:
         answer = answers.too_large if isinstance(received.failure, TooLarge) else answers.undecodable
         return answer(str(received.failure))
+    project = sender.project
     is_simplified = project.id_merge == Project.IdMerge.SIMPLIFIED
     if is_simplified and events.has_identity_event(received.records):
         return answers.identity_events_refused()
@@ -107,6 +108,7 @@ def import_(request: HttpRequest) -> HttpResponse:
         latest_at=now + events.MAX_AHEAD,
         is_strict=is_strict,
         is_simplified=is_simplified,
+        may_merge=sender.is_authenticated,
     )
     batch = read_batch(project, enumerate(received.records), events.reader(rules))
     if not _store_events(batch, endpoint="/import", now=now):

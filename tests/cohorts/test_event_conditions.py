@@ -192,6 +192,8 @@ def test_conditions_on_the_same_events_share_a_scan() -> None:
         *(did("Purchase", last(30), filters=each) for each in filters),
     )
 
-    plan = plan_members(parse_definition(definition), project_id=1, zone=ZoneInfo("UTC"), as_of=NOW)
+    plan = plan_members(
+        parse_definition(definition), project_id=1, zone=ZoneInfo("UTC"), as_of=NOW, is_redirecting=False
+    )
 
     assert [len(scan.measurements) for scan in plan.scans] == [3, 1, 1, 1]

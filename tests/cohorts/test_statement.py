@@ -69,7 +69,13 @@ def test_the_statements_text_depends_on_the_shape_alone(shop: Project) -> None:
             where(word, "date", "on", "2026-01-01"),
             did(word, last(7), value=number, filters={"conditions": [where(word, "number", "between", number, 99)]}),
         )
-        plan = plan_members(parse_definition(definition), project_id=int(number), zone=ZoneInfo("UTC"), as_of=NOW)
+        plan = plan_members(
+            parse_definition(definition),
+            project_id=int(number),
+            zone=ZoneInfo("UTC"),
+            as_of=NOW,
+            is_redirecting=False,
+        )
         return coverage_statement(plan, match_property_id=int(number), folding=Folding.UNICODE).text
 
     assert text("plan", 1) == text("'); DROP TABLE cohorts_person; --", 7)
@@ -178,6 +184,7 @@ def test_every_way_to_fold_is_sql_where_the_server_has_it(shop: Project, folding
         project_id=shop.pk,
         zone=ZoneInfo("UTC"),
         as_of=NOW,
+        is_redirecting=False,
     )
     statement = coverage_statement(plan, match_property_id=MatchProperty.objects.get(project=shop).pk, folding=folding)
 

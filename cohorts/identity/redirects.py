@@ -1,0 +1,149 @@
+"""Where the events of a person went who was merged into another one, until a job has moved them (step 3; laws.md, L2).
+
+A merge writes a redirect, never a chain, and touches no event. Readers of events apply the redirects that are not swept
+(`cohorts/compile/behaviours.py`). The sweep moves the events in batches and knows when no transaction can be left that
+still takes the loser for somebody: an ingest takes its transaction id before it reads any distinct_id.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from cohorts.arrays import by_key, json_array, number_array
+from cohorts.values import Properties
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """One person taken in by another: ids, and both profiles as they were, so that somebody can look (the audit)."""
+
+    loser_id: int
+    winner_id: int
+    loser_properties: Properties
+    winner_properties: Properties
+
+
+def has_redirects(cursor: CursorWrapper, *, project_id: int) -> bool:
+    """Return whether events of this project must be read through redirects. Ask in the snapshot that reads them."""
+    cursor.execute(
+        "SELECT EXISTS (SELECT FROM cohorts_redirect WHERE project_id = %s AND swept_at IS NULL)", [project_id]
+    )
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def add_redirects(cursor: CursorWrapper, *, project_id: int, redirects: Sequence[Redirect], now: dt.datetime) -> None:
+    """Store the redirects of a merge. Whoever was redirected to one of its losers is now redirected to the winner."""
+    losers = number_array([redirect.loser_id for redirect in redirects])
+    winners = number_array([redirect.winner_id for redirect in redirects])
+    # Swept ones too: where a person's events went stays known.
+    cursor.execute(
+        "UPDATE cohorts_redirect AS earlier SET winner_id = moved.winner_id"
+        " FROM unnest(%s::bigint[], %s::bigint[]) AS moved (loser_id, winner_id)"
+        " WHERE earlier.project_id = %s AND earlier.winner_id = moved.loser_id",
+        [losers, winners, project_id],
+    )
+    # A profile that had nothing lost nothing.
+    profiles = [
+        (redirect.loser_properties, redirect.winner_properties) if redirect.loser_properties else (None, None)
+        for redirect in redirects
+    ]
+    cursor.execute(
+        "INSERT INTO cohorts_redirect"
+        " (project_id, loser_id, winner_id, created_at, loser_properties, winner_properties)"
+        " SELECT %s, moved.loser_id, moved.winner_id, %s, moved.loser_properties, moved.winner_properties"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::jsonb[], %s::jsonb[])"
+        " AS moved (loser_id, winner_id, loser_properties, winner_properties)",
+        [
+            project_id,
+            now,
+            losers,
+            winners,
+            json_array([None if loser is None else orjson.dumps(loser).decode() for loser, _ in profiles]),
+            json_array([None if winner is None else orjson.dumps(winner).decode() for _, winner in profiles]),
+        ],
+    )
+
+
+def sweep_redirects(*, now: dt.datetime, max_redirects: int, max_events: int) -> bool:
+    """Move the events of some redirects, at most `max_events`; return whether there is more to do at once.
+
+    Any number of sweepers may run at the same time, and any may die: a redirect counts until it is marked swept, and it
+    is marked only by a rewrite that left no event behind and began when every transaction that was running as the
+    redirect was first seen had ended.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        # A rewrite that read who the winner is may itself be overtaken by a merge, like an ingest.
+        cursor.execute("SELECT pg_current_xact_id()")
+        cursor.execute(
+            "SELECT project_id, loser_id, noticed_xmax::text FROM cohorts_redirect WHERE swept_at IS NULL"
+            " ORDER BY project_id, loser_id LIMIT %s FOR UPDATE SKIP LOCKED",
+            [max_redirects],
+        )
+        redirects = cursor.fetchall()
+        if not redirects:
+            return False
+        keys = [number_array([row[0] for row in redirects]), number_array([row[1] for row in redirects])]
+        cursor.execute(
+            "UPDATE cohorts_redirect AS redirect SET noticed_xmax = pg_snapshot_xmax(pg_current_snapshot())"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS seen (project_id, loser_id)"
+            " WHERE redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id"
+            " AND redirect.noticed_xmax IS NULL",
+            keys,
+        )
+        # Read before the rewrite begins. This transaction has an id itself, so the oldest running one is at most its.
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+        oldest_running = int(_only(cursor)[0])
+        moved = _move_events(cursor, keys, max_events)
+        is_complete = moved < max_events
+        settled = [row for row in redirects if row[2] is not None and int(row[2]) <= oldest_running]
+        if is_complete and settled:
+            cursor.execute(
+                "UPDATE cohorts_redirect AS redirect SET swept_at = %s"
+                " FROM unnest(%s::bigint[], %s::bigint[]) AS seen (project_id, loser_id)"
+                " WHERE redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id",
+                [now, number_array([row[0] for row in settled]), number_array([row[1] for row in settled])],
+            )
+    return not is_complete or len(settled) == max_redirects
+
+
+def _move_events(cursor: CursorWrapper, keys: Sequence[str], max_events: int) -> int:
+    """Give up to `max_events` events of the losers to the winners and return how many those were.
+
+    Sorted by key, the order in which ingests lock events.
+    """
+    cursor.execute(
+        by_key(
+            "WITH found AS MATERIALIZED ("
+            " SELECT event.project_id, event.dedup_at, event.dedup_hash, redirect.winner_id"
+            " FROM unnest(%s::bigint[], %s::bigint[]) AS seen (project_id, loser_id)"
+            " JOIN cohorts_redirect AS redirect"
+            " ON redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id"
+            " CROSS JOIN LATERAL (SELECT project_id, dedup_at, dedup_hash FROM cohorts_event AS event"
+            " WHERE event.project_id = seen.project_id AND event.person_id = seen.loser_id LIMIT %s) AS event"
+            " LIMIT %s"
+            "), locked AS MATERIALIZED ("
+            " SELECT event.project_id, event.dedup_at, event.dedup_hash, found.winner_id"
+            " FROM (SELECT * FROM found ORDER BY project_id, dedup_at, dedup_hash) AS found"
+            " CROSS JOIN LATERAL (SELECT project_id, dedup_at, dedup_hash FROM cohorts_event AS event"
+            " WHERE event.project_id = found.project_id AND event.dedup_at = found.dedup_at"
+            " AND event.dedup_hash = found.dedup_hash LIMIT 1 FOR NO KEY UPDATE) AS event"
+            ") UPDATE cohorts_event AS event SET person_id = locked.winner_id FROM locked"
+            " WHERE event.project_id = locked.project_id AND event.dedup_at = locked.dedup_at"
+            " AND event.dedup_hash = locked.dedup_hash"
+        ),
+        [*keys, max_events, max_events],
+    )
+    return int(cursor.rowcount)
+
+
+def _only(cursor: CursorWrapper) -> tuple[str, ...]:
+    row: tuple[str, ...] | None = cursor.fetchone()
+    assert row is not None
+    return row
