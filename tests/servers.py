@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +61,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
-def set_up(running: ExitStack) -> None:
+def set_up(running: ExitStack, *, postgres_settings: Mapping[str, str] = FAST) -> None:
     """Start what has no address, put everything into the environment, and leave the way back in `running`."""
     remove_abandoned_folders()
     folder = Path(tempfile.mkdtemp(prefix=FOLDER_PREFIX))
@@ -72,7 +72,7 @@ def set_up(running: ExitStack) -> None:
     (folder / "data/static").mkdir(parents=True)  # WhiteNoise warns when STATIC_ROOT is not there
     key_prefix = f"test-{secrets.token_hex(4)}:"
     if not os.environ.get("DATABASE_URL"):
-        os.environ["DATABASE_URL"] = start_postgres(folder, running)
+        os.environ["DATABASE_URL"] = start_postgres(folder, running, postgres_settings)
     if os.environ.get("REDIS_URL"):
         running.callback(remove_keys, os.environ["REDIS_URL"], key_prefix)
     else:
@@ -88,10 +88,10 @@ def set_up(running: ExitStack) -> None:
     )
 
 
-def start_postgres(folder: Path, running: ExitStack) -> str:
+def start_postgres(folder: Path, running: ExitStack, settings: Mapping[str, str] = FAST) -> str:
     """Start PostgreSQL in `folder`/postgres and return its address."""
     account = choose_account(folder / "postgres")
-    server = Postgres(folder / "postgres", runnable_postgres(account), account, secrets.token_hex(12), FAST)
+    server = Postgres(folder / "postgres", runnable_postgres(account), account, secrets.token_hex(12), settings)
     return server.url(start_server(server, FIRST_POSTGRES_PORT, running).port)
 
 

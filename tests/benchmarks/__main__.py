@@ -22,7 +22,8 @@ def main() -> int:
     with ExitStack() as running:
         from tests.servers import set_up
 
-        set_up(running)
+        # Commits as durable as in production.
+        set_up(running, postgres_settings={})
         parts = _parts()
         unknown = sorted(set(wanted) - set(parts))
         if unknown:
