@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from django.db import connection
+
 from cohorts.definition import parse_definition
 from cohorts.match_keys import DEFAULT_MATCH_PROPERTY
 from cohorts.models import Cohort, MatchProperty, Project
@@ -56,3 +58,21 @@ def count_cohort(
     if as_of is None:
         record_count(cohort=cohort, coverage=coverage)
     return coverage
+
+
+def count_mismatching(*, match_property: MatchProperty) -> int:
+    """Return how many persons of the project have a match key other than their own id.
+
+    On simplified ID merge an event that comes back for such a key is no event of theirs: it makes a phantom user
+    (contract, 3.4).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM cohorts_personkey AS held"
+            " JOIN cohorts_matchkey AS key ON key.project_id = held.project_id AND key.id = held.match_key_id"
+            " JOIN cohorts_person AS person ON person.project_id = held.project_id AND person.id = held.person_id"
+            " WHERE held.project_id = %s AND held.match_property_id = %s AND key.value <> person.distinct_id",
+            [match_property.project_id, match_property.pk],
+        )
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from pyroaring import BitMap
 
-from cohorts.counting import COUNT_TIMEOUT_SECONDS, ready
+from cohorts.counting import COUNT_TIMEOUT_SECONDS, count_mismatching, ready
 from cohorts.definition import parse_definition
-from cohorts.models import Cohort
+from cohorts.models import Cohort, Project
 from cohorts.resolve import Coverage, resolve, snapshot
 from integrations.diff import difference
 from integrations.ledger import LedgerState, read_states
@@ -24,7 +24,8 @@ class Forecast:
     """The coverage, and what would change over there: matched keys = unchanged + to_add.
 
     `not_asked` of `to_add` were unknown to OneSignal or refused by it not long ago, and are left alone until they are
-    due again. `is_first` tells that nothing of this cohort was ever exported on this connection.
+    due again. `is_first` tells that nothing of this cohort was ever exported on this connection. `mismatching` persons
+    of the project, whom OneSignal's events would miss, are counted on simplified ID merge only.
     """
 
     coverage: Coverage
@@ -33,6 +34,7 @@ class Forecast:
     unchanged: int
     not_asked: int
     is_first: bool
+    mismatching: int
 
     @property
     def to_ask(self) -> int:
@@ -46,6 +48,7 @@ def forecast(*, cohort: Cohort, connection: Connection, now: dt.datetime) -> For
     Raises InvalidDefinition, KeysNotReady, ResolveTimeout.
     """
     definition = parse_definition(cohort.definition)
+    is_simplified = cohort.project.id_merge == Project.IdMerge.SIMPLIFIED
     with snapshot() as as_of:
         resolution = resolve(
             project=cohort.project,
@@ -71,4 +74,5 @@ def forecast(*, cohort: Cohort, connection: Connection, now: dt.datetime) -> For
         unchanged=len(parts.unchanged),
         not_asked=len(parts.to_add & not_asked),
         is_first=ledger is None,
+        mismatching=count_mismatching(match_property=connection.match_property) if is_simplified else 0,
     )

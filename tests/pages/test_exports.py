@@ -102,6 +102,17 @@ def test_a_shared_id_is_one_user_over_there(as_analyst: Client, shop: Project, c
     assert "as 3 OneSignal users: some share an id" in forecast_of(as_analyst, shop, make_cohort(shop).pk, crm)
 
 
+def test_ids_that_events_from_onesignal_would_miss_are_counted_on_simplified_merge(
+    as_analyst: Client, shop: Project, crm: Connection
+) -> None:
+    make_people(shop, {"u-7": {"plan": "pro", "$onesignal_user_id": "dan"}})
+    cohort = make_cohort(shop)
+    assert "not the profile’s own id" not in forecast_of(as_analyst, shop, cohort.pk, crm)
+    Project.objects.filter(pk=shop.pk).update(id_merge="simplified")
+    words = forecast_of(as_analyst, shop, cohort.pk, crm)
+    assert "1 profile of this project carries a $onesignal_user_id that is not the profile’s own id." in words
+
+
 def test_a_connection_that_cannot_send_is_not_offered(
     as_analyst: Client, as_owner: Client, shop: Project, crm: Connection
 ) -> None:

@@ -135,7 +135,7 @@ def test_at_most_twenty_of_each_are_shown_and_the_csv_has_all(
         page = as_consumer.get(url_of(run))
     assert len(re.findall(r'class="name mono">unknown-\d\d', page.content.decode())) == 20
     assert "0 rejected, 25 unmatched: the first 20 of each" in text_of(page)
-    rows = b"".join(as_consumer.get(url_of(run, "api-v1:get_members"))).decode()  # type: ignore[call-overload]
+    rows = b"".join(as_consumer.get(url_of(run, "api-v1:get_members"))).decode()
     assert rows.count(",unmatched,") == 25
 
 
@@ -213,6 +213,7 @@ def test_a_failure_that_may_pass_names_the_next_run_and_later_the_runs_that_foll
     assert (run.status, run.error_kind) == ("failed", "temporary")
     words = text_of(as_consumer.get(url_of(run)))
     assert "It may pass by itself. The next run follows" in words
+    assert run.error
     assert run.error in words
     onesignal.set_faults()
     _, later = export(sync.cohort, crm, "dynamic")
