@@ -26,6 +26,7 @@ from cohorts.models import (
     Cohort,
     DistinctId,
     Event,
+    GroupProfile,
     MatchKey,
     MatchProperty,
     Membership,
@@ -317,6 +318,18 @@ class DistinctIdAdmin(LargeTableAdmin):
     ordering = ("distinct_id",)
     search_fields = ("distinct_id__exact",)
     search_help_text = "Exact distinct_id"
+
+
+@admin.register(GroupProfile)
+class GroupProfileAdmin(LargeTableAdmin):
+    """What is known of companies, teams, accounts."""
+
+    list_display = ("id", "group_key", "group_id", "profile_updated_at", "created_at")
+    list_display_links = ("id",)
+    fields = ("id", "project", "group_key", "group_id", "properties", "profile_updated_at", "created_at")
+    ordering = ("group_key", "group_id")
+    search_fields = ("group_id__exact",)
+    search_help_text = "Exact group id"
 
 
 @admin.register(MatchKey)

@@ -6,7 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from cohorts.values import Properties
+from cohorts.refusals import RefusedRecord
+from cohorts.values import JsonValue, Properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,34 @@ class SetOnce:
 
 
 @dataclass(frozen=True, slots=True)
+class Add:
+    """Add to each number, negative ones too; a property that is not set counts as 0."""
+
+    properties: dict[str, int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Put each value at the end of the property's list, made where there is none; what is in it already stays."""
+
+    properties: Properties
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    """Add to each property's list those values that are not in it, the list being made where there is none."""
+
+    properties: dict[str, list[JsonValue]]
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Take each value out of the property's list, wherever it stands in it."""
+
+    properties: Properties
+
+
+@dataclass(frozen=True, slots=True)
 class Unset:
     """Delete properties by name."""
 
@@ -90,7 +119,11 @@ class Delete:
     """Delete the profile; its events stay."""
 
 
-Operation: TypeAlias = Set | SetOnce | Unset | Delete
+Operation: TypeAlias = Set | SetOnce | Add | Append | Union | Remove | Unset | Delete
+
+
+def _is_creating(operations: tuple[Operation, ...]) -> bool:
+    return any(isinstance(operation, Set | SetOnce | Add | Append | Union) for operation in operations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +144,36 @@ class ProfileUpdate:
     @property
     def is_creating(self) -> bool:
         """Return whether it makes a profile where there is none."""
-        return any(isinstance(operation, Set | SetOnce) for operation in self.operations)
+        return _is_creating(self.operations)
+
+    @property
+    def address(self) -> Properties:
+        """Return whom it addresses, as a sample shows it."""
+        return {"$distinct_id": self.distinct_id}
+
+
+@dataclass(frozen=True, slots=True)
+class GroupUpdate:
+    """What to do to the profile of one group, in order: a company, say, by the key `company` and the company's id.
+
+    `position` and `updated_at` are those of a profile update.
+    """
+
+    position: int
+    group_key: str
+    group_id: str
+    operations: tuple[Operation, ...]
+    updated_at: dt.datetime | None
+
+    @property
+    def is_creating(self) -> bool:
+        """Return whether it makes a group profile where there is none."""
+        return _is_creating(self.operations)
+
+    @property
+    def address(self) -> Properties:
+        """Return whom it addresses, as a sample shows it."""
+        return {"$group_key": self.group_key, "$group_id": self.group_id}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +187,11 @@ class Ingested:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of a batch of profile updates: how many persons it made, and how many known profiles it changed."""
+    """What became of a batch of updates: how many persons or groups it made, and how many known profiles it changed.
+
+    `ignored` are the updates that did not fit their profile, and so changed nothing.
+    """
 
     created: int
     changed: int
+    ignored: tuple[RefusedRecord, ...] = ()

@@ -39,7 +39,7 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "loca
 HTTPS_ONLY = env.bool("HTTPS_ONLY", default=_state is None)
 SECURE_SSL_REDIRECT = HTTPS_ONLY
 # A redirect would lose the body of an SDK that posts over plain HTTP.
-SECURE_REDIRECT_EXEMPT = [r"^(track|import|engage)/?$"]
+SECURE_REDIRECT_EXEMPT = [r"^(track|import|engage|groups)/?$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY

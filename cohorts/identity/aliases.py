@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cohorts.identity.ids import ALIAS_PROPERTY, MAX_IDS_PER_PERSON, is_usable
-from cohorts.messages import Delete, ProfileUpdate, Set, SetOnce, Unset
+from cohorts.messages import Add, Append, Delete, ProfileUpdate, Set, SetOnce, Union, Unset
 from cohorts.refusals import Reason
 from cohorts.values import JsonValue
 
@@ -100,6 +100,9 @@ def _values_taken(update: ProfileUpdate, person: int, is_set: dict[int, bool]) -
             if value is not None and not is_set.get(person, False):
                 is_set[person] = True
                 taken.append(value)
+        elif isinstance(operation, Add | Append | Union):
+            # A number or a list names nobody, but it keeps $set_once from setting.
+            is_set[person] = is_set.get(person, False) or ALIAS_PROPERTY in operation.properties
         elif isinstance(operation, Delete) or (isinstance(operation, Unset) and ALIAS_PROPERTY in operation.names):
             is_set[person] = False
     return taken

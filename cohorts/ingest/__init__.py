@@ -5,7 +5,8 @@ returns is committed.
 """
 
 from cohorts.ingest.events import ingest_events
+from cohorts.ingest.groups import apply_group_updates
 from cohorts.ingest.profiles import apply_profile_updates
 from cohorts.transactions import ProjectGone
 
-__all__ = ["ProjectGone", "apply_profile_updates", "ingest_events"]
+__all__ = ["ProjectGone", "apply_group_updates", "apply_profile_updates", "ingest_events"]

@@ -19,11 +19,11 @@ from django.db.backends.utils import CursorWrapper
 from cohorts.arrays import by_key, json_array, number_array, time_array
 from cohorts.identity import ALIAS_PROPERTY, AddressPlan, NewPerson, add_persons, find_persons
 from cohorts.ingest.addresses import plan_request
-from cohorts.ingest.fold import MAX_PROFILE_PROPERTIES, Folded, fold_updates
+from cohorts.ingest.fold import Folded, fold_updates
 from cohorts.match_keys import maintain_keys, match_properties
 from cohorts.messages import Applied, ProfileUpdate
 from cohorts.models import Project
-from cohorts.refusals import Reason, RefusedRecord, record_refusals, sample_of
+from cohorts.refusals import RefusedRecord, record_refusals, sample_of
 from cohorts.transactions import Overtaken, hold_project, in_one_transaction
 from cohorts.values import Properties
 
@@ -91,9 +91,11 @@ def _store(
             profiles[person_id] = profile
     maintain_keys(cursor, project_id=project_id, properties=properties, profiles=profiles, new_persons=added.keys())
     folds = [*added.values(), *(person.folded for person in known.values())]
-    own = [*_alias_refusals(plan), *_overflow_refusals(folds)]
-    record_refusals(cursor, project_id=project_id, endpoint=endpoint, refusals=[*refusals, *own], now=now)
-    return Applied(created=len(added), changed=changed)
+    ignored = tuple(refusal for folded in folds for refusal in folded.ignored)
+    overflowing = [refusal for folded in folds for refusal in folded.overflowing]
+    all_refusals = [*refusals, *_alias_refusals(plan), *ignored, *overflowing]
+    record_refusals(cursor, project_id=project_id, endpoint=endpoint, refusals=all_refusals, now=now)
+    return Applied(created=len(added), changed=changed, ignored=ignored)
 
 
 def _add_new(
@@ -207,27 +209,13 @@ def _write(cursor: CursorWrapper, project_id: int, known: Mapping[int, _Person])
 
 
 def _alias_refusals(plan: AddressPlan) -> list[RefusedRecord]:
-    return [_refusal_of(update, reason, ALIAS_PROPERTY, message) for update, reason, message in plan.refusals]
-
-
-def _overflow_refusals(folds: Sequence[Folded]) -> list[RefusedRecord]:
     return [
-        _refusal_of(
-            update,
-            Reason.PROFILE_FULL,
-            "",
-            f"a profile has at most {MAX_PROFILE_PROPERTIES} properties; the others of this update were applied",
+        RefusedRecord(
+            position=update.position,
+            reason=reason,
+            field=ALIAS_PROPERTY,
+            message=message,
+            sample=sample_of(update.address),
         )
-        for folded in folds
-        for update in folded.overflowing
+        for update, reason, message in plan.refusals
     ]
-
-
-def _refusal_of(update: ProfileUpdate, reason: Reason, field: str, message: str) -> RefusedRecord:
-    return RefusedRecord(
-        position=update.position,
-        reason=reason,
-        field=field,
-        message=message,
-        sample=sample_of({"$distinct_id": update.distinct_id}),
-    )

@@ -2,6 +2,7 @@
 
 from cohorts.models.cohorts import Cohort
 from cohorts.models.events import Event, Refusal
+from cohorts.models.groups import GroupProfile
 from cohorts.models.people import DistinctId, MatchKey, MatchProperty, Person, PersonKey, Redirect
 from cohorts.models.projects import Membership, Project, ServiceAccount, User
 
@@ -9,6 +10,7 @@ __all__ = [
     "Cohort",
     "DistinctId",
     "Event",
+    "GroupProfile",
     "MatchKey",
     "MatchProperty",
     "Membership",

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import math
+import re
 from collections.abc import Sequence
 
 import orjson
 from django.http import HttpResponse
 
 from cohorts.refusals import RefusedRecord
+
+# A GIF of one transparent pixel.
+_PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+# Mixpanel's JavaScript names its functions `mixpanel._jsc[12345]`. Nothing else gets into a script.
+_FUNCTION = re.compile(r"[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*|\[\d+\])*", re.ASCII)
+_MAX_FUNCTION_CHARACTERS = 128
 
 
 def plain(*, is_good: bool) -> HttpResponse:
@@ -21,6 +30,18 @@ def verbose(*, error: str | None, num_good_events: int | None = None) -> HttpRes
     if num_good_events is not None and error is None:
         body["num_good_events"] = num_good_events
     return _json({**body, "status": 1 if error is None else 0})
+
+
+def pixel() -> HttpResponse:
+    """Answer an image of one transparent pixel, whatever became of the data: a page shows it (`img=1`)."""
+    return HttpResponse(_PIXEL, content_type="image/gif")
+
+
+def called_back(answer: HttpResponse, *, function: str) -> HttpResponse:
+    """Return the answer as a script that calls a function with it (`callback`); as it is where that names none."""
+    if len(function) > _MAX_FUNCTION_CHARACTERS or not _FUNCTION.fullmatch(function):
+        return answer
+    return HttpResponse(function.encode() + b"(" + answer.content + b")", content_type="text/javascript")
 
 
 def imported(*, count: int, is_verbose: bool) -> HttpResponse:
@@ -56,9 +77,9 @@ def undecodable(error: str) -> HttpResponse:
     return _failed(400, error, "Bad Request")
 
 
-def unauthorized() -> HttpResponse:
+def unauthorized(error: str = "Invalid credentials") -> HttpResponse:
     """Answer an import without valid credentials."""
-    return _failed(401, "Invalid credentials", "Unauthorized")
+    return _failed(401, error, "Unauthorized")
 
 
 def forbidden(error: str) -> HttpResponse:
@@ -69,6 +90,17 @@ def forbidden(error: str) -> HttpResponse:
 def too_large(error: str) -> HttpResponse:
     """Answer an import that exceeds a limit."""
     return _failed(413, error, "Request Entity Too Large")
+
+
+def too_many(*, wait_seconds: float) -> HttpResponse:
+    """Answer a project that sends more than it may: nothing of the request was stored."""
+    response = _failed(
+        429,
+        "Project exceeded rate limits. Please retry the request with exponential backoff.",
+        "Too Many Requests",
+    )
+    response["Retry-After"] = str(math.ceil(wait_seconds))
+    return response
 
 
 def unavailable() -> HttpResponse:

@@ -1,7 +1,8 @@
 """Who imports: `/import` is the one ingestion endpoint that authenticates (step 1; contract, 1.4).
 
-A service account sends `Basic username:secret`, a project token `Basic token:`. Mixpanel's API secret and OAuth are not
-taken. What an account may do is `cohorts/access.py`.
+A service account sends `Basic username:secret`; what it may do is `cohorts/access.py`. A single key, that is, a project
+token, comes as `Basic key:` or as the parameter `api_key` (Node's option `key`, the Python SDK's old signature). A
+project has no API secret here, and OAuth is not taken.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from cohorts.models.projects import Role
 
 
 class CredentialsRefused(Exception):
-    """The request names no project it may import to."""
+    """The request names no project it may import to; the message is what the sender is told."""
+
+    def __init__(self, message: str = "Invalid credentials") -> None:
+        super().__init__(message)
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +33,16 @@ class Importer:
     is_authenticated: bool
 
 
-def importer(*, authorization: str, project_id: str, now: dt.datetime) -> Importer:
+def importer(*, authorization: str, project_id: str, api_key: str, now: dt.datetime) -> Importer:
     """Return who imports, and to which project.
 
-    `authorization` is the header's value; `project_id` the parameter, which a service account may leave out, for it
-    belongs to one project. Raises CredentialsRefused, and AccessDenied when the account's role is too low.
+    `authorization` is the header's value, and wins over the parameter `api_key`; `project_id` is the parameter, which a
+    service account may leave out, for it belongs to one project. Raises CredentialsRefused, and AccessDenied when the
+    account's role is too low.
     """
-    username, secret = _basic(authorization)
+    username, secret = _basic(authorization) if authorization else (api_key, "")
+    if "\0" in username:
+        raise CredentialsRefused
     if not secret:
         project = Project.objects.filter(token=username).first() if username else None
         if project is None:
@@ -50,12 +58,15 @@ def importer(*, authorization: str, project_id: str, now: dt.datetime) -> Import
 
 def _basic(authorization: str) -> tuple[str, str]:
     scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        raise CredentialsRefused(
+            "Invalid credentials: this server takes no OAuth tokens (Authorization: Bearer); send a service account's "
+            "username and secret, or a project token as the username, by HTTP Basic"
+        )
     if scheme.lower() != "basic":
         raise CredentialsRefused
     try:
         username, _, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError) as error:
         raise CredentialsRefused from error
-    if "\0" in username:
-        raise CredentialsRefused
     return username, secret

@@ -34,7 +34,7 @@ class EventRules:
 
     `earliest_at` is the first moment taken; `latest_at` the last one, None takes any and counts it as now. Strict mode
     refuses what is otherwise put right. `address_id` stands in for a missing distinct_id. `may_merge`: the sender has
-    proved who they are, so `$merge` is taken.
+    proved who they are, so `$merge` is taken. An import marks its events so (Mixpanel: `$import`).
     """
 
     now: dt.datetime
@@ -44,6 +44,7 @@ class EventRules:
     is_simplified: bool = False
     address_id: str = ""
     may_merge: bool = False
+    is_import: bool = False
 
 
 def token_of(record: RawRecord) -> str:
@@ -108,6 +109,9 @@ def read_event(record: RawRecord, rules: EventRules) -> IncomingEvent | None:
         max_value_bytes=MAX_EVENT_VALUE_BYTES,
         is_strict=rules.is_strict,
     )
+    if rules.is_import:
+        # Of what Mixpanel's servers add, this alone is the same whenever the event is sent again.
+        properties["$import"] = True
     return IncomingEvent(
         name=name,
         distinct_id=distinct_id,

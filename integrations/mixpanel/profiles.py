@@ -1,4 +1,7 @@
-"""Raw records -> profile updates: what `/engage` takes (step 1; contract, 1.8)."""
+"""Raw records -> profile updates: what `/engage` takes (step 1; contract, 1.8).
+
+`groups.py` reads group profiles from the same envelope; the operations of both are `operations.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,17 @@ import datetime as dt
 from collections.abc import Callable
 
 from cohorts.identity import is_usable, text_of_id
-from cohorts.messages import Delete, Operation, ProfileUpdate, Set, SetOnce, Unset
+from cohorts.messages import ProfileUpdate
 from cohorts.refusals import Reason, RecordRefused
 from cohorts.times import EARLIEST, epoch_time
-from cohorts.values import MAX_PROFILE_VALUE_BYTES, JsonValue, Properties, clean_properties, clean_text
+from cohorts.values import JsonValue, Properties
 from integrations.mixpanel.body import RawRecord, Unreadable
-
-# Mixpanel applies several operations of one record in this order.
-_SUPPORTED = ("$set", "$set_once", "$unset", "$delete")
-_UNSUPPORTED = ("$add", "$append", "$union", "$remove")
+from integrations.mixpanel.operations import PERSON_OPERATIONS, read_operations
 
 
 def token_of(record: RawRecord) -> str:
     """Return the project token an update carries, readable or not. Raises RecordRefused if it has none."""
-    token = record.token if isinstance(record, Unreadable) else _envelope(record).get("$token")
+    token = record.token if isinstance(record, Unreadable) else envelope_of(record).get("$token")
     if isinstance(record, Unreadable) and not token:
         raise RecordRefused(record.reason, "", record.message)
     if isinstance(token, str) and token:
@@ -34,7 +34,7 @@ def reader(now: dt.datetime) -> Callable[[int, RawRecord], ProfileUpdate | None]
 
 def read_update(record: RawRecord, *, position: int, now: dt.datetime) -> ProfileUpdate:
     """Return the profile update. Raises RecordRefused."""
-    envelope = _envelope(record)
+    envelope = envelope_of(record)
     value = envelope.get("$distinct_id")
     if value is None:
         raise RecordRefused(
@@ -48,13 +48,14 @@ def read_update(record: RawRecord, *, position: int, now: dt.datetime) -> Profil
     return ProfileUpdate(
         position=position,
         distinct_id=distinct_id,
-        operations=_operations(envelope),
-        updated_at=None if _is_true(envelope.get("$ignore_time")) else _updated_at(envelope, now),
+        operations=read_operations(envelope, taken=PERSON_OPERATIONS),
+        updated_at=updated_at_of(envelope, now),
         is_literal=_is_true(envelope.get("$ignore_alias")),
     )
 
 
-def _envelope(record: RawRecord) -> Properties:
+def envelope_of(record: RawRecord) -> Properties:
+    """Return the fields of a raw update. Raises RecordRefused if it is none."""
     if isinstance(record, dict):
         return record
     if isinstance(record, Unreadable):
@@ -62,48 +63,10 @@ def _envelope(record: RawRecord) -> Properties:
     raise RecordRefused(Reason.NOT_AN_OBJECT, "", "the record is not a JSON object")
 
 
-def _operations(envelope: Properties) -> tuple[Operation, ...]:
-    for name in _UNSUPPORTED:
-        if name in envelope:
-            raise RecordRefused(
-                Reason.OPERATION_UNSUPPORTED,
-                name,
-                f"{name} is not supported yet; this server takes {', '.join(_SUPPORTED)}",
-            )
-    operations: list[Operation] = []
-    if "$set" in envelope:
-        operations.append(Set(_properties(envelope, "$set")))
-    if "$set_once" in envelope:
-        operations.append(SetOnce(_properties(envelope, "$set_once")))
-    if "$unset" in envelope:
-        operations.append(Unset(_names(envelope["$unset"])))
-    if "$delete" in envelope:
-        operations.append(Delete())
-    if not operations:
-        raise RecordRefused(
-            Reason.OPERATION_MALFORMED, "", f"the record holds no operation: one of {', '.join(_SUPPORTED)}"
-        )
-    return tuple(operations)
-
-
-def _properties(envelope: Properties, operation: str) -> Properties:
-    value = envelope[operation]
-    if not isinstance(value, dict):
-        raise RecordRefused(
-            Reason.OPERATION_MALFORMED, operation, f"'{operation}' is invalid: must be an object of properties"
-        )
-    return clean_properties(value, field=operation, max_value_bytes=MAX_PROFILE_VALUE_BYTES)
-
-
-def _names(value: JsonValue) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise RecordRefused(
-            Reason.OPERATION_MALFORMED, "$unset", "'$unset' is invalid: must be a list of property names"
-        )
-    return tuple(clean_text(str(name)) for name in value)
-
-
-def _updated_at(envelope: Properties, now: dt.datetime) -> dt.datetime:
+def updated_at_of(envelope: Properties, now: dt.datetime) -> dt.datetime | None:
+    """Return the time of the update, `now` where it names none or a later one; None leaves "last seen" as it is."""
+    if _is_true(envelope.get("$ignore_time")):
+        return None
     sent_at = epoch_time(envelope.get("$time"))
     return now if sent_at is None or sent_at < EARLIEST else min(sent_at, now)
 

@@ -8,4 +8,5 @@ urlpatterns = [
     re_path(r"^track/?$", views.track, name="track"),
     re_path(r"^import/?$", views.import_, name="import"),
     re_path(r"^engage/?$", views.engage, name="engage"),
+    re_path(r"^groups/?$", views.groups, name="groups"),
 ]

@@ -1,63 +1,54 @@
-"""Mixpanel's routes: `/track`, `/import`, `/engage` (step 1). No login: a token in the payload names the project.
+"""Mixpanel's routes: `/track`, `/import`, `/engage`, `/groups` (step 1). A token in the payload names the project.
 
-What a sender gets wrong in its data is answered 200 on `/track` and `/engage`, for SDKs keep and repeat everything
-else; what was refused is counted by reason (`cohorts/refusals.py`).
+What a sender gets wrong in its data is answered 200 on all but `/import`, for SDKs keep and repeat everything else;
+what was refused is counted by reason (`cohorts/refusals.py`). What the routes have in common is `endpoints.py`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
-import structlog
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
-from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBadRequest, UnreadablePostError
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
 from cohorts.access import AccessDenied
-from cohorts.ingest import ProjectGone, apply_profile_updates, ingest_events
-from cohorts.messages import IncomingEvent, ProfileUpdate
+from cohorts.ingest import ProjectGone, apply_group_updates, apply_profile_updates, ingest_events
+from cohorts.messages import Applied, GroupUpdate, IncomingEvent, ProfileUpdate
 from cohorts.models import Project
 from cohorts.refusals import RefusedRecord
 from cohorts.times import EARLIEST
-from cohorts.transactions import Overtaken, together
+from cohorts.transactions import together
 from integrations.mixpanel import answers, events, profiles
-from integrations.mixpanel.batches import Batch, first_error, part_by_project, read_batch
-from integrations.mixpanel.body import Received, TooLarge, receive
+from integrations.mixpanel import groups as group_profiles
+from integrations.mixpanel.batches import Batch, Parts, first_error, part_by_project, read_batch
+from integrations.mixpanel.body import RawRecord, Received, TooLarge, receive
 from integrations.mixpanel.credentials import CredentialsRefused, importer
+from integrations.mixpanel.endpoints import ingestion_endpoint
 
-logger = structlog.get_logger(__name__)
-
-_View = Callable[[HttpRequest], HttpResponse]
-
-
-def _public(view: _View) -> _View:
-    """Make a view an ingestion endpoint: no login, no CSRF token, and "repeat it" while the database is away."""
-
-    @csrf_exempt
-    @login_not_required
-    @require_POST
-    @functools.wraps(view)
-    def answered(request: HttpRequest) -> HttpResponse:
-        try:
-            return view(request)
-        except (OperationalError, InterfaceError, Overtaken):
-            logger.exception("ingest_failed", path=request.path)
-            return answers.unavailable()
-        except UnreadablePostError:
-            return HttpResponseBadRequest("The request body broke off.", content_type="text/plain")
-
-    return answered
+Update = TypeVar("Update", ProfileUpdate, GroupUpdate)
+UpdateIn = TypeVar("UpdateIn", ProfileUpdate, GroupUpdate, contravariant=True)
 
 
-@_public
+class _Apply(Protocol[UpdateIn]):
+    """What stores a project's updates, in `cohorts/ingest/`."""
+
+    def __call__(
+        self,
+        *,
+        project: Project,
+        updates: Sequence[UpdateIn],
+        now: dt.datetime,
+        endpoint: str = "",
+        refusals: Sequence[RefusedRecord] = (),
+    ) -> Applied: ...
+
+
+@ingestion_endpoint
 def track(request: HttpRequest) -> HttpResponse:
     """Take recent events; each carries the token of its project."""
     now = timezone.now()
@@ -79,25 +70,28 @@ def track(request: HttpRequest) -> HttpResponse:
     return _lenient_answer(received, refusals, good=parts.dropped + sum(batch.good for batch in batches))
 
 
-@_public
+@ingestion_endpoint
 def import_(request: HttpRequest) -> HttpResponse:
     """Take events of any age for the project that the credentials name."""
     now = timezone.now()
+    received = _receive(request)
+    if isinstance(received.failure, TooLarge):
+        return answers.too_large(str(received.failure))
     try:
         sender = importer(
             authorization=request.headers.get("Authorization", ""),
-            project_id=request.GET.get("project_id", ""),
+            project_id=received.form.parameters.get("project_id", ""),
+            api_key=received.form.parameters.get("api_key", ""),
             now=now,
         )
-    except CredentialsRefused:
-        return answers.unauthorized()
+    except CredentialsRefused as refused:
+        return answers.unauthorized(refused.message)
     except AccessDenied as error:
         return answers.forbidden(error.sentence)
-    received = _receive(request)
     if received.failure is not None:
-        answer = answers.too_large if isinstance(received.failure, TooLarge) else answers.undecodable
-        return answer(str(received.failure))
+        return answers.undecodable(str(received.failure))
     project = sender.project
+    placed = list(enumerate(received.records))
     is_simplified = project.id_merge == Project.IdMerge.SIMPLIFIED
     if is_simplified and events.has_identity_event(received.records):
         return answers.identity_events_refused()
@@ -109,8 +103,9 @@ def import_(request: HttpRequest) -> HttpResponse:
         is_strict=is_strict,
         is_simplified=is_simplified,
         may_merge=sender.is_authenticated,
+        is_import=True,
     )
-    batch = read_batch(project, enumerate(received.records), events.reader(rules))
+    batch = read_batch(project, placed, events.reader(rules))
     if not _store_events(batch, endpoint="/import", now=now):
         return answers.unauthorized()
     if not is_strict:
@@ -120,19 +115,39 @@ def import_(request: HttpRequest) -> HttpResponse:
     return answers.imported(count=batch.good, is_verbose=received.form.is_on("verbose"))
 
 
-@_public
+@ingestion_endpoint
 def engage(request: HttpRequest) -> HttpResponse:
-    """Take profile updates; each carries the token of its project."""
+    """Take updates of persons' profiles; each carries the token of its project."""
+    return _take_updates(request, read=profiles.reader, apply=apply_profile_updates, endpoint="/engage")
+
+
+@ingestion_endpoint
+def groups(request: HttpRequest) -> HttpResponse:
+    """Take updates of group profiles; each carries the token of its project."""
+    return _take_updates(request, read=group_profiles.reader, apply=apply_group_updates, endpoint="/groups")
+
+
+def _take_updates(
+    request: HttpRequest,
+    *,
+    read: Callable[[dt.datetime], Callable[[int, RawRecord], Update | None]],
+    apply: _Apply[Update],
+    endpoint: str,
+) -> HttpResponse:
+    """Apply a request's updates. One that did not fit its profile is known only afterwards, and is no good one."""
     now = timezone.now()
     received = _receive(request)
-    parts = part_by_project(received.records, profiles.token_of)
-    read = profiles.reader(now)
-    batches: list[Batch[ProfileUpdate]] = [read_batch(project, placed, read) for project, placed in parts.of_projects]
+    parts: Parts = part_by_project(received.records, profiles.token_of)
+    batches: list[Batch[Update]] = [read_batch(project, placed, read(now)) for project, placed in parts.of_projects]
+    ignored: list[RefusedRecord] = []
     with together(batches):
         for batch in batches:
-            _store_updates(batch, endpoint="/engage", now=now)
-    refusals = [*parts.refusals, *(refusal for batch in batches for refusal in batch.refusals)]
-    good = parts.dropped + sum(batch.good for batch in batches)
+            ignored += _store_updates(batch, apply, endpoint=endpoint, now=now)
+    refusals = sorted(
+        [*parts.refusals, *(refusal for batch in batches for refusal in batch.refusals), *ignored],
+        key=lambda refusal: refusal.position,
+    )
+    good = parts.dropped + sum(batch.good for batch in batches) - len(ignored)
     if refusals and received.form.is_on("strict"):
         return answers.partly_imported(count=good, refusals=refusals)
     return _lenient_answer(received, refusals, good=good, num_good_events=good)
@@ -161,31 +176,38 @@ def _store_events(batch: Batch[IncomingEvent], *, endpoint: str, now: dt.datetim
     return True
 
 
-def _store_updates(batch: Batch[ProfileUpdate], *, endpoint: str, now: dt.datetime) -> bool:
-    """Store a batch, if there is anything in it; return whether its project is still there."""
+def _store_updates(
+    batch: Batch[Update], apply: _Apply[Update], *, endpoint: str, now: dt.datetime
+) -> tuple[RefusedRecord, ...]:
+    """Store a batch, if there is anything in it and its project is still there; return the ignored updates."""
     if not batch.messages and not batch.refusals:
-        return True
+        return ()
     try:
-        apply_profile_updates(
+        applied = apply(
             project=batch.project, updates=batch.messages, refusals=batch.refusals, endpoint=endpoint, now=now
         )
     except ProjectGone:
-        return False
-    return True
+        return ()
+    return applied.ignored
 
 
 def _lenient_answer(
     received: Received, refusals: Sequence[RefusedRecord], *, good: int, num_good_events: int | None = None
 ) -> HttpResponse:
-    """Answer 1 when at least one record was good, whatever became of the others."""
+    """Answer 1 when at least one record was good, whatever became of the others; as an image or a script if asked."""
+    form = received.form
     error = None
     if received.failure is not None:
         error = str(received.failure)
     elif not good:
         error = first_error(refusals)
-    if received.form.is_on("verbose"):
-        return answers.verbose(error=error, num_good_events=num_good_events)
-    return answers.plain(is_good=error is None)
+    if form.is_on("img"):
+        return answers.pixel()
+    if form.is_on("verbose"):
+        answer = answers.verbose(error=error, num_good_events=num_good_events)
+    else:
+        answer = answers.plain(is_good=error is None)
+    return answers.called_back(answer, function=form.parameters.get("callback", ""))
 
 
 def _address_id(request: HttpRequest, project: Project) -> str:

@@ -17,7 +17,7 @@ from pyroaring import BitMap
 from pytest_django import Settings
 
 from cohorts.admin import FirstRowsPaginator, LargeTableAdmin
-from cohorts.models import Event, MatchKey, Membership, Person, PersonKey, Project, Refusal, User
+from cohorts.models import Event, GroupProfile, MatchKey, Membership, Person, PersonKey, Project, Refusal, User
 from cohorts.partitions import ensure_partitions
 from integrations.bitmaps import bitmap_bytes
 from integrations.models import (
@@ -64,6 +64,7 @@ def shop(db: None) -> Project:
             " distinct_id) VALUES (%s, %s, gen_random_uuid(), now(), now(), 1, 'Purchase', 'ada')",
             [project.pk, now],
         )
+    GroupProfile.objects.create(project=project, group_key="company", group_id="acme", created_at=now)
     Refusal.objects.create(project=project, refused_date=now, endpoint="track", reason="No event", count=1, last_at=now)
     connection = make_connection(project)
     sync = make_sync(make_cohort(project), connection)
@@ -192,7 +193,11 @@ def test_a_person_is_found_by_any_of_their_ids(operator: Client, shop: Project) 
 
 
 @pytest.mark.parametrize(
-    ("model", "term"), [("matchkey", "ada"), ("distinctid", "ada"), ("event", "Purchase"), ("personkey", "0")]
+    ("model", "term"),
+    [
+        *(("matchkey", "ada"), ("distinctid", "ada"), ("event", "Purchase"), ("personkey", "0")),
+        ("groupprofile", "acme"),
+    ],
 )
 def test_large_tables_are_searched_by_equality(operator: Client, shop: Project, model: str, term: str) -> None:
     answer = operator.get(f"/admin/cohorts/{model}/?project={shop.pk}&q={term}")

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 import orjson
 import pytest
@@ -13,8 +14,8 @@ from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cohorts.models import Event, Person, Project, Refusal
-from tests.ingest.wire import event, refused, send, stored, update
+from cohorts.models import Event, GroupProfile, Person, Project, Refusal
+from tests.ingest.wire import event, group_update, groups, refused, send, stored, update
 
 MANY = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 SCALARS = st.one_of(
@@ -40,6 +41,7 @@ NAMES = st.one_of(
                 "$onesignal_user_id",
                 "ip",
             ),
+            *("$add", "$append", "$union", "$remove", "$group_key", "$group_id"),
         ]
     ),
 )
@@ -68,8 +70,13 @@ def as_json(value: Any) -> bytes:
 
 @MANY
 @given(
-    path=st.sampled_from(["/track", "/import", "/engage"]),
-    query=st.sampled_from(["", "?strict=1", "?verbose=1", "?strict=1&verbose=1&ip=1", "?data=%ff&project_id=x"]),
+    path=st.sampled_from(["/track", "/import", "/engage", "/groups"]),
+    query=st.sampled_from(
+        [
+            *("", "?strict=1", "?verbose=1", "?strict=1&verbose=1&ip=1", "?data=%ff&project_id=x"),
+            *("?img=1", "?callback=f", "?callback=%ff(", "?api_key=%00", "?data=" + "[" * 300),
+        ]
+    ),
     body=st.one_of(
         st.binary(max_size=200),
         VALUES.map(as_json),
@@ -79,12 +86,30 @@ def as_json(value: Any) -> bytes:
         VALUES.map(as_json).map(gzip.compress),
     ),
     encoding=st.sampled_from(["", "gzip", "br"]),
+    origin=st.sampled_from(["https://shop.example", "null", "\xff", "a b", ""]),
 )
 def test_no_bytes_cause_a_server_error(
-    client: Client, importer: dict[str, str], path: str, query: str, body: bytes, encoding: str
+    client: Client, importer: dict[str, str], path: str, query: str, body: bytes, encoding: str, origin: str
 ) -> None:
-    status, _ = send(client, path + query, body, headers={"Content-Encoding": encoding}, **importer)
+    headers = {"Content-Encoding": encoding, "Origin": origin}
+    status, _ = send(client, path + query, body, headers=headers, **importer)
     assert status < 500
+
+
+@MANY
+@given(
+    path=st.sampled_from(["/track", "/import/", "/engage", "/groups"]),
+    data=st.one_of(
+        st.binary(max_size=100),
+        VALUES.map(as_json),
+        VALUES.map(as_json).map(base64.b64encode),
+        BROKEN.map(lambda text: text[:3000]),
+    ),
+)
+def test_no_query_causes_a_server_error(client: Client, importer: dict[str, str], path: str, data: bytes) -> None:
+    for query in (quote_from_bytes(data), data.decode("latin-1")):
+        response = client.generic("GET", path, QUERY_STRING=f"verbose=1&data={query}", **importer)  # type: ignore[arg-type]
+        assert response.status_code < 500
 
 
 @MANY
@@ -115,6 +140,44 @@ def test_no_neighbour_loses_a_good_update(
     body = b"\n".join([neighbour, broken, good]) if is_lines else b"[" + b",".join([neighbour, good]) + b"]"
     assert send(client, "/engage", body)[0] == 200
     assert Person.objects.get(project=shop, distinct_id="good").properties == {"a": 1}
+
+
+@MANY
+@given(operations=st.dictionaries(NAMES, VALUES, max_size=5), broken=BROKEN)
+def test_no_neighbour_loses_a_good_update_of_a_group(
+    client: Client, shop: Project, operations: dict[str, Any], broken: bytes
+) -> None:
+    GroupProfile.objects.filter(project=shop).delete()
+    neighbour = as_json({**group_update(shop, "neighbour"), **operations})
+    good = as_json(group_update(shop, "good", set={"a": 1}))
+    is_lines = broken.startswith(b"{")
+    body = b"\n".join([neighbour, broken, good]) if is_lines else b"[" + b",".join([neighbour, good]) + b"]"
+    assert send(client, "/groups", body)[0] == 200
+    assert groups(shop)["company", "good"] == {"a": 1}
+
+
+OPERATIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "$set": st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3),
+        "$add": st.dictionaries(st.sampled_from("abc"), st.integers(-(2**64), 2**65) | st.floats(), max_size=3),
+        "$append": st.dictionaries(st.sampled_from("abc"), VALUES, max_size=3),
+        "$union": st.dictionaries(st.sampled_from("abc"), st.lists(VALUES, max_size=3), max_size=3),
+        "$remove": st.dictionaries(st.sampled_from("abc"), SCALARS, max_size=3),
+    },
+)
+
+
+@MANY
+@given(history=st.lists(OPERATIONS, min_size=1, max_size=6))
+def test_no_operation_loses_its_neighbours(client: Client, shop: Project, history: list[dict[str, Any]]) -> None:
+    Person.objects.filter(project=shop).delete()
+    # Each record alone decides whether it is valid JSON; what is not is refused alone.
+    records = [as_json({**update(shop, "ann"), **operations}) for operations in history]
+    good = [as_json(update(shop, each, set={"a": 1})) for each in ("good", "ann")]
+    assert send(client, "/engage", b"[" + b",".join([*records, *good]) + b"]")[0] == 200
+    assert Person.objects.get(project=shop, distinct_id="good").properties == {"a": 1}
+    assert Person.objects.get(project=shop, distinct_id="ann").properties["a"] == 1
 
 
 @pytest.mark.parametrize(

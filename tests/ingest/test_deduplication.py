@@ -36,9 +36,9 @@ def test_the_latest_content_wins_within_a_request_and_later(
     client: Client, shop: Project, importer: dict[str, str]
 ) -> None:
     sent(client, importer, *[event(shop, time=MOMENT, insert_id="i1", amount=amount) for amount in (1, 2, 3)])
-    assert [row.properties for row in stored(shop)] == [{"amount": 3}]
+    assert [row.properties for row in stored(shop)] == [{"amount": 3, "$import": True}]
     sent(client, importer, event(shop, time=MOMENT, insert_id="i1", colour="red"), event(shop, time=MOMENT))
-    assert [row.properties for row in stored(shop)] == [{"colour": "red"}, {}]
+    assert [row.properties for row in stored(shop)] == [{"colour": "red", "$import": True}, {"$import": True}]
 
 
 @pytest.mark.parametrize(

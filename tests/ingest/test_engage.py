@@ -97,15 +97,6 @@ def test_the_identity_is_no_property(client: Client, shop: Project) -> None:
     assert people(shop) == {"ann": {"a": 1}}
 
 
-@pytest.mark.parametrize("operation", ["add", "append", "union", "remove"])
-def test_an_operation_that_is_not_taken_yet_says_so(client: Client, shop: Project, operation: str) -> None:
-    records = [{**update(shop, set={"b": 1}), f"${operation}": {"a": 1}}, update(shop, distinct_id="bob", set={"b": 1})]
-    assert send(client, "/engage", records) == (200, b"1")
-    assert people(shop) == {"bob": {"b": 1}}
-    assert refused(shop) == {"The profile operation is not supported yet": 1}
-    assert b"is not supported yet" in send(client, "/engage?verbose=1", records[:1])[1]
-
-
 @pytest.mark.parametrize(
     "record",
     [
@@ -113,6 +104,16 @@ def test_an_operation_that_is_not_taken_yet_says_so(client: Client, shop: Projec
         {"$set": ["a"]},
         {"$unset": "a"},
         {"$unset": [1]},
+        {"$add": {"a": "1"}},
+        {"$add": {"a": True}},
+        {"$add": {"a": 1, "b": None}},
+        {"$add": 1},
+        {"$append": ["a"]},
+        {"$union": {"a": "x"}},
+        {"$union": {"a": None}},
+        {"$remove": {"a": ["x"]}},
+        {"$remove": {"a": {}}},
+        {"$set": {"a": 1}, "$add": {"b": []}},
         {},
         {"$distinct_id": None, "$set": {}},
         {"$distinct_id": "undefined", "$set": {}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import gzip
 import time
@@ -272,7 +273,6 @@ def test_wrong_credentials_store_nothing(client: Client, shop: Project, importer
         basic(""),
         basic("no\0body", "x"),
         expired,
-        {"HTTP_AUTHORIZATION": "Bearer abc"},
         {"HTTP_AUTHORIZATION": "Basic ???"},
         {"HTTP_AUTHORIZATION": "Basic /w=="},
         {"HTTP_AUTHORIZATION": "Basic"},
@@ -282,6 +282,55 @@ def test_wrong_credentials_store_nothing(client: Client, shop: Project, importer
         assert send(client, f"/import?project_id={project_id}", [valid(shop)], **importer) == UNAUTHORIZED
     assert not stored(shop)
     assert not stored(rival)
+
+
+def test_an_oauth_token_is_refused_in_words(client: Client, shop: Project) -> None:
+    status, answer = send(client, "/import", [valid(shop)], HTTP_AUTHORIZATION="Bearer abc")
+    body = orjson.loads(answer)
+    assert (status, body["code"], body["status"]) == (401, 401, "Unauthorized")
+    assert body["error"].startswith("Invalid credentials: this server takes no OAuth tokens")
+    assert not stored(shop)
+
+
+def test_the_old_api_key_is_the_project_token_in_query_or_body(client: Client, shop: Project) -> None:
+    # Node's option `key`, which sends a single event by GET, and the Python SDK's old signature.
+    by_get = {
+        "data": base64.b64encode(orjson.dumps(valid(shop))).decode(),
+        "ip": 0,
+        "verbose": 0,
+        "api_key": shop.token,
+    }
+    assert client.get("/import?" + urlencode(by_get)).content == b"1"
+    by_form = {"data": orjson.dumps(valid(shop, insert_id="id-2")).decode(), "verbose": 1, "api_key": shop.token}
+    response = client.post("/import", urlencode(by_form), content_type=FORM)
+    assert response.content == b'{"error":null,"status":1}'
+    assert len(stored(shop)) == 2
+    for wrong in ("", "0" * 32, "\0"):
+        assert client.get("/import?" + urlencode({**by_get, "api_key": wrong})).status_code == 401
+    # What is in the header counts.
+    rival = basic("0" * 32)
+    assert client.get("/import?" + urlencode(by_get), **rival).status_code == 401  # type: ignore[arg-type]
+
+
+def test_node_imports_one_event_by_get_with_a_service_account(
+    client: Client, shop: Project, importer: dict[str, str]
+) -> None:
+    data = base64.b64encode(orjson.dumps(valid(shop))).decode()
+    query = urlencode({"ip": 0, "verbose": 1, "project_id": shop.pk, "data": data})
+    response = client.get(f"/import/?{query}", headers={"Authorization": importer["HTTP_AUTHORIZATION"]})
+    assert response.content == b'{"error":null,"status":1}'
+    assert len(stored(shop)) == 1
+
+
+def test_an_imported_event_is_marked_and_a_replay_changes_nothing(
+    client: Client, shop: Project, importer: dict[str, str]
+) -> None:
+    send(client, "/import", [valid(shop, amount=1)], **importer)
+    (first,) = stored(shop)
+    assert first.properties == {"amount": 1, "$import": True}
+    send(client, "/import", [valid(shop, amount=1)], **importer)
+    (again,) = stored(shop)
+    assert (again.content_hash, again.received_at) == (first.content_hash, first.received_at)
 
 
 @pytest.mark.parametrize("role", ["analyst", "consumer"])

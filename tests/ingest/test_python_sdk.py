@@ -14,7 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 from cohorts.access import hash_secret
 from cohorts.models import Project, ServiceAccount
 from tests.cast import make_project
-from tests.ingest.wire import SECRET, ids_of, keys, people, person, stored
+from tests.ingest.wire import SECRET, groups, ids_of, keys, people, person, stored
 
 # Bytes recorded from version 5.4.1: (path, query, body, authorization).
 TRACK = (
@@ -65,6 +65,7 @@ def sdk(live_server: LiveServer, live_shop: Project) -> Callable[..., mixpanel.M
             consumer(
                 events_url=f"{live_server.url}/track",
                 people_url=f"{live_server.url}/engage",
+                groups_url=f"{live_server.url}/groups",
                 import_url=f"{live_server.url}/import",
                 credentials=mixpanel.ServiceAccountCredentials(**credentials) if credentials else None,
             ),
@@ -84,6 +85,13 @@ def test_tracking_and_profiles(live_shop: Project, sdk: Callable[..., mixpanel.M
     client.people_set("ann", {"$name": "Ann", "$onesignal_user_id": "os-1", "plan": "pro"})
     client.people_set_once("ann", {"plan": "free", "first": True})
     client.people_unset("ann", ["$name"])
+    client.people_increment("ann", {"visits": 2})
+    client.people_increment("ann", {"visits": 0.5})
+    client.people_append("ann", {"seen": "a"})
+    client.people_union("ann", {"seen": ["a", "b"]})
+    client.people_append("ann", {"seen": "c"})
+    client.people_remove("ann", {"seen": "a"})
+    client.people_track_charge("ann", 12.5, {"$time": "2026-11-20T10:00:00"})
     client.people_set("bob", {"plan": "free"})
     client.people_delete("bob")
     (row,) = stored(live_shop)
@@ -95,9 +103,34 @@ def test_tracking_and_profiles(live_shop: Project, sdk: Callable[..., mixpanel.M
         "list": [1, "a"],
     }
     assert row.person_id == person(live_shop, "ann").pk
-    assert people(live_shop) == {"ann": {"$onesignal_user_id": "os-1", "plan": "pro", "first": True}, "bob": {}}
+    charges = [{"$amount": 12.5, "$time": "2026-11-20T10:00:00"}]
+    assert people(live_shop) == {
+        "ann": {
+            "$onesignal_user_id": "os-1",
+            "plan": "pro",
+            "first": True,
+            "visits": 2.5,
+            "seen": ["b", "c"],
+            "$transactions": charges,
+        },
+        "bob": {},
+    }
+    client.people_clear_charges("ann")
+    assert "$transactions" not in people(live_shop)["ann"]
     assert keys(live_shop) == {"ann": "os-1"}
     assert ids_of(live_shop, "ann") == ["ann", "os-1"]
+
+
+def test_group_profiles(live_shop: Project, sdk: Callable[..., mixpanel.Mixpanel]) -> None:
+    client = sdk()
+    client.group_set("company", "acme", {"name": "Acme", "tags": ["a"]})
+    client.group_set_once("company", "acme", {"name": "Other", "size": 3})
+    client.group_union("company", "acme", {"tags": ["a", "b"]})
+    client.group_remove("company", "acme", {"tags": "a"})
+    client.group_unset("company", "acme", ["size"])
+    client.group_set("company", "gone", {"name": "Gone"})
+    client.group_delete("company", "gone")
+    assert groups(live_shop) == {("company", "acme"): {"name": "Acme", "tags": ["b"]}}
 
 
 def test_importing_in_batches_with_a_service_account(live_shop: Project, sdk: Callable[..., mixpanel.Mixpanel]) -> None:
@@ -122,6 +155,6 @@ def test_what_is_wrong_is_said_to_the_caller(live_shop: Project, sdk: Callable[.
         sdk(**wrong).import_data(None, "ann", "Purchase", 852_076_800)
     with pytest.raises(mixpanel.MixpanelException, match="send older events to /import"):
         sdk().track("ann", "Purchase", {"time": 852_076_800})
-    with pytest.raises(mixpanel.MixpanelException, match="not supported yet"):
-        sdk().people_increment("ann", {"visits": 1})
+    with pytest.raises(mixpanel.MixpanelException, match="must be a number"):
+        sdk().people_increment("ann", {"visits": "many"})
     assert not stored(live_shop)

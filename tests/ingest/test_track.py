@@ -191,10 +191,6 @@ def test_a_simplified_project_takes_the_user_or_the_device_for_a_missing_id(
     assert sorted(row.distinct_id for row in stored(simple_shop)) == ["$device:d1", "$device:d2", "u1"]
 
 
-def test_only_posts_are_taken(client: Client) -> None:
-    assert client.get("/track").status_code == 405
-
-
 class BrokenConnection(BytesIO):
     """A connection that the client cuts while it sends."""
 

@@ -11,7 +11,17 @@ import orjson
 from django.test import Client
 
 from cohorts.access import hash_secret
-from cohorts.models import DistinctId, Event, MatchKey, Person, PersonKey, Project, Refusal, ServiceAccount
+from cohorts.models import (
+    DistinctId,
+    Event,
+    GroupProfile,
+    MatchKey,
+    Person,
+    PersonKey,
+    Project,
+    Refusal,
+    ServiceAccount,
+)
 
 SECRET = "a secret of thirty-two bytes or so"
 
@@ -92,6 +102,22 @@ def keys(project: Project) -> dict[str, str | None]:
         row.person.distinct_id: values[row.match_key_id] if row.match_key_id else None
         for row in PersonKey.objects.filter(project=project).select_related("person")
     }
+
+
+def group_update(project: Project, group_id: str = "acme", **operations: Any) -> dict[str, Any]:
+    """Return an update of a company's profile; `set={...}` stands for `$set`, and so on."""
+    return {
+        "$token": project.token,
+        "$group_key": "company",
+        "$group_id": group_id,
+        **{f"${name}": value for name, value in operations.items()},
+    }
+
+
+def groups(project: Project) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the group profiles by key and id."""
+    rows = GroupProfile.objects.filter(project=project).values_list("group_key", "group_id", "properties")
+    return {(group_key, group_id): properties for group_key, group_id, properties in rows}
 
 
 def refused(project: Project) -> dict[str, int]:
