@@ -233,6 +233,9 @@ INGEST_MAX_BODY_BYTES = 10 * 1024 * 1024
 INGEST_MAX_RECORDS = 2000
 INGEST_MAX_RECORD_BYTES = 1024 * 1024
 INGEST_TRACK_MAX_AGE_DAYS = env.int("INGEST_TRACK_MAX_AGE_DAYS", default=5)
+# Per project, of `/track` and `/import` together, over a sliding minute; 0 is no limit.
+INGEST_MAX_EVENTS_PER_MINUTE = env.int("INGEST_MAX_EVENTS_PER_MINUTE", default=30_000 * 60)
+INGEST_MAX_BYTES_PER_MINUTE = env.int("INGEST_MAX_BYTES_PER_MINUTE", default=2 * 1024**3)
 
 # --- Limits of the REST API -----------------------------------------------------------------------------------------
 API_MAX_REQUESTS_PER_MINUTE = env.int("API_MAX_REQUESTS_PER_MINUTE", default=1200)

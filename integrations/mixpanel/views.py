@@ -25,10 +25,11 @@ from cohorts.times import EARLIEST
 from cohorts.transactions import together
 from integrations.mixpanel import answers, events, profiles
 from integrations.mixpanel import groups as group_profiles
-from integrations.mixpanel.batches import Batch, Parts, first_error, part_by_project, read_batch
+from integrations.mixpanel.batches import Batch, Parts, Placed, first_error, part_by_project, read_batch
 from integrations.mixpanel.body import RawRecord, Received, TooLarge, receive
 from integrations.mixpanel.credentials import CredentialsRefused, importer
 from integrations.mixpanel.endpoints import ingestion_endpoint
+from integrations.mixpanel.quota import quota
 
 Update = TypeVar("Update", ProfileUpdate, GroupUpdate)
 UpdateIn = TypeVar("UpdateIn", ProfileUpdate, GroupUpdate, contravariant=True)
@@ -54,6 +55,9 @@ def track(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     received = _receive(request)
     parts = part_by_project(received.records, events.token_of)
+    wait_seconds = _seconds_to_wait(received, parts.of_projects)
+    if wait_seconds:
+        return answers.too_many(wait_seconds=wait_seconds)
     batches: list[Batch[IncomingEvent]] = []
     for project, placed in parts.of_projects:
         rules = events.EventRules(
@@ -92,6 +96,9 @@ def import_(request: HttpRequest) -> HttpResponse:
         return answers.undecodable(str(received.failure))
     project = sender.project
     placed = list(enumerate(received.records))
+    wait_seconds = _seconds_to_wait(received, [(project, placed)])
+    if wait_seconds:
+        return answers.too_many(wait_seconds=wait_seconds)
     is_simplified = project.id_merge == Project.IdMerge.SIMPLIFIED
     if is_simplified and events.has_identity_event(received.records):
         return answers.identity_events_refused()
@@ -162,6 +169,22 @@ def _receive(request: HttpRequest) -> Received:
         max_bytes=settings.INGEST_MAX_BODY_BYTES,
         max_records=settings.INGEST_MAX_RECORDS,
         max_record_bytes=settings.INGEST_MAX_RECORD_BYTES,
+    )
+
+
+def _seconds_to_wait(received: Received, of_projects: Sequence[tuple[Project, Sequence[Placed]]]) -> float:
+    """Return how long a project of the request has to wait; 0 if it may pass. Bytes are shared out by records."""
+    return max(
+        (
+            quota().seconds_to_wait(
+                project_id=project.pk,
+                events=len(placed),
+                size_bytes=len(received.form.data) * len(placed) // len(received.records),
+            )
+            for project, placed in of_projects
+            if placed
+        ),
+        default=0.0,
     )
 
 
