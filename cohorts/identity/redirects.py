@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from django.db import connection, transaction
@@ -75,32 +76,34 @@ def sweep_redirects(*, now: dt.datetime, max_redirects: int, max_events: int) ->
     """Move the events of some redirects, at most `max_events`; return whether there is more to do at once.
 
     Any number of sweepers may run at the same time, and any may die: a redirect counts until it is marked swept, and it
-    is marked only by a rewrite that left no event behind and began when every transaction that was running as the
-    redirect was first seen had ended.
+    is marked only by a rewrite that left no event behind and began when every transaction that might not have seen the
+    redirect had ended. Call it outside a transaction.
     """
+    unswept = "FROM cohorts_redirect WHERE swept_at IS NULL ORDER BY project_id, loser_id LIMIT %s"
     with transaction.atomic(), connection.cursor() as cursor:
-        # A rewrite that read who the winner is may itself be overtaken by a merge, like an ingest.
+        cursor.execute(f"SELECT project_id, loser_id {unswept}", [max_redirects])
+        seen = set(cursor.fetchall())
+        # Only now an id, for whoever read a distinct_id before a redirect could be seen has a smaller one. The largest
+        # one of a snapshot would not do: those above it that are still running are not counted. And a rewrite that read
+        # who the winner is may itself be overtaken by a merge, like an ingest.
         cursor.execute("SELECT pg_current_xact_id()")
         cursor.execute(
-            "SELECT project_id, loser_id, noticed_xmax::text FROM cohorts_redirect WHERE swept_at IS NULL"
-            " ORDER BY project_id, loser_id LIMIT %s FOR UPDATE SKIP LOCKED",
-            [max_redirects],
+            f"SELECT project_id, loser_id, noticed_xid::text {unswept} FOR UPDATE SKIP LOCKED", [max_redirects]
         )
         redirects = cursor.fetchall()
         if not redirects:
             return False
-        keys = [number_array([row[0] for row in redirects]), number_array([row[1] for row in redirects])]
+        noticed = [row for row in redirects if row[2] is None and row[:2] in seen]
         cursor.execute(
-            "UPDATE cohorts_redirect AS redirect SET noticed_xmax = pg_snapshot_xmax(pg_current_snapshot())"
+            "UPDATE cohorts_redirect AS redirect SET noticed_xid = pg_current_xact_id()"
             " FROM unnest(%s::bigint[], %s::bigint[]) AS seen (project_id, loser_id)"
-            " WHERE redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id"
-            " AND redirect.noticed_xmax IS NULL",
-            keys,
+            " WHERE redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id",
+            _keys(noticed),
         )
         # Read before the rewrite begins. This transaction has an id itself, so the oldest running one is at most its.
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
         oldest_running = int(_only(cursor)[0])
-        moved = _move_events(cursor, keys, max_events)
+        moved = _move_events(cursor, _keys(redirects), max_events)
         is_complete = moved < max_events
         settled = [row for row in redirects if row[2] is not None and int(row[2]) <= oldest_running]
         if is_complete and settled:
@@ -108,9 +111,13 @@ def sweep_redirects(*, now: dt.datetime, max_redirects: int, max_events: int) ->
                 "UPDATE cohorts_redirect AS redirect SET swept_at = %s"
                 " FROM unnest(%s::bigint[], %s::bigint[]) AS seen (project_id, loser_id)"
                 " WHERE redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id",
-                [now, number_array([row[0] for row in settled]), number_array([row[1] for row in settled])],
+                [now, *_keys(settled)],
             )
     return not is_complete or len(settled) == max_redirects
+
+
+def _keys(redirects: Sequence[tuple[Any, ...]]) -> list[str]:
+    return [number_array([row[0] for row in redirects]), number_array([row[1] for row in redirects])]
 
 
 def _move_events(cursor: CursorWrapper, keys: Sequence[str], max_events: int) -> int:

@@ -13,8 +13,8 @@ CREATE TABLE cohorts_redirect (
     created_at timestamptz NOT NULL,
     loser_properties jsonb,
     winner_properties jsonb,
-    -- pg_snapshot_xmax when the sweep first saw it: every ingest that may hold an older answer has a smaller id.
-    noticed_xmax xid8,
+    -- The transaction of the sweep that first saw it: every ingest that may hold an older answer has a smaller id.
+    noticed_xid xid8,
     swept_at timestamptz,
     PRIMARY KEY (project_id, loser_id)
 );

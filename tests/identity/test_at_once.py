@@ -111,6 +111,29 @@ def test_an_event_that_comes_while_the_merge_is_not_committed_counts_for_the_win
     assert counted(shop, 3, "Purchase") == {"ann"}
 
 
+def test_an_event_of_a_request_begun_before_the_merge_was_committed_counts_for_the_winner(shop: Project) -> None:
+    # The request's transaction has the younger id, and none that is younger has ended when the sweep looks.
+    merged, may_commit = threading.Event(), threading.Event()
+
+    def merge_slowly() -> None:
+        with transaction.atomic():
+            identify(shop)
+            merged.set()
+            may_commit.wait(10)
+
+    merging = in_background(merge_slowly)
+    merged.wait(10)
+    with transaction.atomic():
+        buy(shop, DEVICE, "late")
+        may_commit.set()
+        merging.join()
+        for _ in range(3):
+            run_apart(sweep)
+    assert counted(shop, 3, "Purchase") == {"ann"}
+    sweep_to_the_end()
+    assert counted(shop, 3, "Purchase") == {"ann"}
+
+
 def test_a_merge_waits_for_the_sweep_that_moves_events_to_its_loser(shop: Project) -> None:
     identify(shop, later=1)
     buy(shop, "bob", "b1")
