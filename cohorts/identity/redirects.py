@@ -103,8 +103,8 @@ def sweep_redirects(*, now: dt.datetime, max_redirects: int, max_events: int) ->
         # Read before the rewrite begins. This transaction has an id itself, so the oldest running one is at most its.
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
         oldest_running = int(_only(cursor)[0])
-        moved = _move_events(cursor, _keys(redirects), max_events)
-        is_complete = moved < max_events
+        found = _move_events(cursor, _keys(redirects), max_events)
+        is_complete = found < max_events
         settled = [row for row in redirects if row[2] is not None and int(row[2]) <= oldest_running]
         if is_complete and settled:
             cursor.execute(
@@ -121,9 +121,9 @@ def _keys(redirects: Sequence[tuple[Any, ...]]) -> list[str]:
 
 
 def _move_events(cursor: CursorWrapper, keys: Sequence[str], max_events: int) -> int:
-    """Give up to `max_events` events of the losers to the winners and return how many those were.
+    """Give up to `max_events` events of the losers to the winners and return how many were found.
 
-    Sorted by key, the order in which ingests lock events.
+    One that was found may be deleted before it is locked. Sorted by key, the order in which ingests lock events.
     """
     cursor.execute(
         by_key(
@@ -141,13 +141,15 @@ def _move_events(cursor: CursorWrapper, keys: Sequence[str], max_events: int) ->
             " CROSS JOIN LATERAL (SELECT project_id, dedup_at, dedup_hash FROM cohorts_event AS event"
             " WHERE event.project_id = found.project_id AND event.dedup_at = found.dedup_at"
             " AND event.dedup_hash = found.dedup_hash LIMIT 1 FOR NO KEY UPDATE) AS event"
-            ") UPDATE cohorts_event AS event SET person_id = locked.winner_id FROM locked"
+            "), moved AS ("
+            " UPDATE cohorts_event AS event SET person_id = locked.winner_id FROM locked"
             " WHERE event.project_id = locked.project_id AND event.dedup_at = locked.dedup_at"
             " AND event.dedup_hash = locked.dedup_hash"
+            ") SELECT count(*) FROM found"
         ),
         [*keys, max_events, max_events],
     )
-    return int(cursor.rowcount)
+    return int(_only(cursor)[0])
 
 
 def _only(cursor: CursorWrapper) -> tuple[str, ...]:

@@ -165,6 +165,25 @@ def test_a_sweep_goes_on_where_a_dead_one_stopped(shop: Project) -> None:
     assert not sweep_redirects(now=NOW, max_redirects=10, max_events=3)
 
 
+def test_a_sweep_that_finds_an_event_being_deleted_is_not_done(shop: Project) -> None:
+    for number in range(3):
+        buy(shop, DEVICE, f"more{number}")
+    identify(shop)
+    loser = Redirect.objects.get().loser_id
+    sweep_redirects(now=NOW, max_redirects=10, max_events=1)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM cohorts_event WHERE person_id = %s AND ctid ="
+            " (SELECT min(ctid) FROM cohorts_event WHERE person_id = %s)",
+            [loser, loser],
+        )
+        sweeping = in_background(lambda: sweep_redirects(now=NOW, max_redirects=10, max_events=2))
+        wait_until_blocked()
+    sweeping.join()
+    assert Event.objects.filter(person_id=loser).exists()
+    assert counted(shop, 4, "Purchase") == {"ann"}
+
+
 def test_a_profile_update_follows_its_id_through_a_merge(shop: Project) -> None:
     device = Person.objects.get(distinct_id=DEVICE)
     updates = [ProfileUpdate(position=0, distinct_id=DEVICE, operations=(Set({"a": 1}),), updated_at=NOW)]
