@@ -113,7 +113,8 @@ def sweep_redirects(*, now: dt.datetime, max_redirects: int, max_events: int) ->
                 " WHERE redirect.project_id = seen.project_id AND redirect.loser_id = seen.loser_id",
                 [now, *_keys(settled)],
             )
-    return not is_complete or len(settled) == max_redirects
+    # What was noticed now can usually be settled by the next call.
+    return bool(noticed) or not is_complete or len(settled) == max_redirects
 
 
 def _keys(redirects: Sequence[tuple[Any, ...]]) -> list[str]:
