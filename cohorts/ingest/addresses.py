@@ -34,7 +34,7 @@ def plan_request(
         updates=updates,
         found=found,
         holders=[person_id for person_id, is_set in holders.items() if is_set],
-        sizes={} if aliases <= found.keys() else _sizes(cursor, project_id, found),
+        sizes={} if aliases <= found.keys() else id_counts(cursor, project_id, found.values()),
         literal=_literal_persons(cursor, project_id, [update for update in updates if update.is_literal], now),
         is_aliasing=is_aliasing,
     )
@@ -62,9 +62,9 @@ def _holders(
     return dict(cursor.fetchall())
 
 
-def _sizes(cursor: CursorWrapper, project_id: int, found: Mapping[str, int]) -> dict[int, int]:
+def id_counts(cursor: CursorWrapper, project_id: int, person_ids: Iterable[int]) -> dict[int, int]:
     """Return how many ids each of these persons has."""
-    persons = sorted(set(found.values()))
+    persons = sorted(set(person_ids))
     cursor.execute(
         "SELECT sent.id, known.count FROM unnest(%s::bigint[], %s::bigint[]) AS sent (project_id, id)"
         " CROSS JOIN LATERAL (SELECT count(*) FROM cohorts_distinctid AS known"

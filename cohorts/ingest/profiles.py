@@ -17,8 +17,8 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from cohorts.arrays import by_key, json_array, number_array, time_array
-from cohorts.identity import ALIAS_PROPERTY, AddressPlan, NewPerson, add_persons, find_persons
-from cohorts.ingest.addresses import plan_request
+from cohorts.identity import ALIAS_PROPERTY, MAX_IDS_PER_PERSON, AddressPlan, NewPerson, add_persons, find_persons
+from cohorts.ingest.addresses import id_counts, plan_request
 from cohorts.ingest.fold import Folded, fold_updates
 from cohorts.match_keys import maintain_keys, match_properties
 from cohorts.messages import Applied, ProfileUpdate
@@ -165,6 +165,10 @@ def _check_unmoved(
             raise Overtaken
     expected = {distinct_id: owner for distinct_id, owner in plan.owners.items() if owner in known}
     if find_persons(cursor, project_id=project_id, distinct_ids=expected) != expected:
+        raise Overtaken
+    # Another request may have given them ids as well.
+    grown = [owner for owner in plan.new_aliases.values() if owner in known]
+    if grown and max(id_counts(cursor, project_id, grown).values()) > MAX_IDS_PER_PERSON:
         raise Overtaken
 
 

@@ -17,7 +17,7 @@ from cohorts.models import Event, Person, Project, Redirect
 from tests.cast import at, make_project
 from tests.identity.world import counted, persons, sweep, sweep_to_the_end
 from tests.ingest.crowd import run_at_once, wait_until_blocked
-from tests.ingest.wire import keys, people
+from tests.ingest.wire import keys, people, refused
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = at("2026-11-20T10:00:00")
@@ -194,6 +194,26 @@ def test_a_profile_update_follows_its_id_through_a_merge(shop: Project) -> None:
         identify(shop)
     updating.join()
     assert people(shop) == {"ann": {"a": 1}}
+
+
+def test_two_updates_at_once_do_not_give_a_person_more_than_500_ids() -> None:
+    shop = make_project()
+    claims = [happened("ann", f"a{number}", claim=CreateAlias("ann", f"x{number}")) for number in range(498)]
+    ingest_events(project=shop, events=claims, now=NOW)
+
+    def take(key: str) -> None:
+        operations = (Set({"$onesignal_user_id": key}),)
+        updates = [ProfileUpdate(position=0, distinct_id="ann", operations=operations, updated_at=NOW)]
+        apply_profile_updates(project=shop, updates=updates, now=NOW)
+
+    with transaction.atomic():
+        take("K1")
+        taking = in_background(lambda: take("K2"))
+        wait_until_blocked()
+    taking.join()
+    assert len(persons(shop)["ann"]) == 500
+    assert people(shop) == {"ann": {"$onesignal_user_id": "K2"}}
+    assert refused(shop) == {"errManyIDs": 1}
 
 
 def test_two_users_who_claim_a_device_at_once_do_not_share_it() -> None:
