@@ -87,7 +87,8 @@ def _carry_out(
         for cluster, survivor in zip(clusters, survivors, strict=True)
         for person in (*cluster.persons, *cluster.leaving)
     }
-    profiles = _locked(cursor, project_id, sorted(survivor_of))
+    losers = {loser for cluster in clusters for loser in cluster.losers}
+    profiles = _locked(cursor, project_id, sorted(survivor_of), losers)
     _check_unmoved(
         cursor,
         project_id,
@@ -139,17 +140,30 @@ def _known_persons(cursor: CursorWrapper, project_id: int, persons: Collection[i
     return known
 
 
-def _locked(cursor: CursorWrapper, project_id: int, persons: Sequence[int]) -> dict[int, _Profile]:
+def _locked(
+    cursor: CursorWrapper, project_id: int, persons: Sequence[int], losers: Collection[int]
+) -> dict[int, _Profile]:
     """Lock the persons, one after the other in this order, and return their profiles.
 
-    Not against the rows that refer to them: whoever gives one of them an id is told apart by `_check_unmoved`.
+    The losers also against rows that refer to them: a request that has given one of them an id would wait for its
+    person, and the loser's deletion for that request. Who gives an id to one of the others is told apart by
+    `_check_unmoved`.
     """
     cursor.execute(
-        "SELECT sent.id, person.properties, person.profile_updated_at"
-        " FROM unnest(%s::bigint[], %s::bigint[]) AS sent (project_id, id)"
-        " CROSS JOIN LATERAL (SELECT properties, profile_updated_at FROM cohorts_person AS person"
-        " WHERE person.project_id = sent.project_id AND person.id = sent.id LIMIT 1 FOR NO KEY UPDATE) AS person",
-        [number_array([project_id] * len(persons)), number_array(persons)],
+        "SELECT sent.id, COALESCE(loser.properties, kept.properties),"
+        " COALESCE(loser.profile_updated_at, kept.profile_updated_at)"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::boolean[]) AS sent (project_id, id, is_loser)"
+        " LEFT JOIN LATERAL (SELECT properties, profile_updated_at FROM cohorts_person AS person WHERE sent.is_loser"
+        " AND person.project_id = sent.project_id AND person.id = sent.id LIMIT 1 FOR UPDATE) AS loser ON true"
+        " LEFT JOIN LATERAL (SELECT properties, profile_updated_at FROM cohorts_person AS person"
+        " WHERE NOT sent.is_loser AND person.project_id = sent.project_id AND person.id = sent.id"
+        " LIMIT 1 FOR NO KEY UPDATE) AS kept ON true"
+        " WHERE loser.properties IS NOT NULL OR kept.properties IS NOT NULL",
+        [
+            number_array([project_id] * len(persons)),
+            number_array(persons),
+            number_array([person in losers for person in persons]),
+        ],
     )
     profiles = {row[0]: _Profile(orjson.loads(row[1]), row[2]) for row in cursor.fetchall()}
     if len(profiles) < len(persons):

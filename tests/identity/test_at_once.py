@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from cohorts.identity.redirects import sweep_redirects
 from cohorts.ingest import apply_profile_updates, ingest_events
 from cohorts.messages import Claim, CreateAlias, Identify, IncomingEvent, LinkDevice, MergeIds, ProfileUpdate, Set
-from cohorts.models import Event, Person, Project, Redirect
+from cohorts.models import DistinctId, Event, Person, Project, Redirect
 from tests.cast import at, make_project
 from tests.identity.world import counted, persons, sweep, sweep_to_the_end
 from tests.ingest.crowd import run_at_once, wait_until_blocked
@@ -194,6 +194,19 @@ def test_a_profile_update_follows_its_id_through_a_merge(shop: Project) -> None:
         identify(shop)
     updating.join()
     assert people(shop) == {"ann": {"a": 1}}
+
+
+def test_a_merge_does_not_wait_in_a_ring_with_a_request_that_gives_its_loser_an_id(shop: Project) -> None:
+    device = Person.objects.get(distinct_id=DEVICE)
+    with transaction.atomic(), connection.cursor() as cursor:
+        DistinctId.objects.bulk_create([DistinctId(project=shop, distinct_id="K", person=device, created_at=NOW)])
+        merging = in_background(lambda: identify(shop))
+        wait_until_blocked()
+        # What a profile update does next; in less time than PostgreSQL takes to look for deadlocks.
+        cursor.execute("SET LOCAL lock_timeout = '300ms'")
+        Person.objects.select_for_update(no_key=True).get(pk=device.pk)
+    merging.join()
+    assert persons(shop) == {"ann": {"ann", DEVICE, "K"}}
 
 
 def test_two_updates_at_once_do_not_give_a_person_more_than_500_ids() -> None:
