@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from cohorts.identity import DENYLIST, claim_of, is_usable, text_of_id
-from cohorts.identity.claims import device_id_of
+from cohorts.identity.claims import DEVICE_PREFIX, device_id_of
 from cohorts.messages import IncomingEvent
 from cohorts.refusals import Reason, RecordRefused
 from cohorts.times import EARLIEST, epoch_time
@@ -202,7 +202,11 @@ def _simplified_id(raw: Properties) -> JsonValue:
     user = text_of_id(raw.get("$user_id"))
     if user is not None and is_usable(user):
         return user
-    return device_id_of(raw.get("$device_id")) or raw.get("distinct_id")
+    value = raw.get("distinct_id")
+    if device := device_id_of(raw.get("$device_id")):
+        return device
+    # Such a distinct_id is a device's id, which may name nobody.
+    return device_id_of(value) if isinstance(value, str) and value.startswith(DEVICE_PREFIX) else value
 
 
 def _insert_id(record: dict[str, JsonValue], raw: Properties, rules: EventRules) -> str:

@@ -57,6 +57,12 @@ def test_a_user_id_that_names_nobody_links_nothing(client: Client, simple_shop: 
     assert persons(simple_shop) == {"$device:d": {"$device:d"}}
 
 
+@pytest.mark.parametrize("device", ["$device:", "$device:null", "$device:undefined"])
+def test_a_device_id_that_names_nobody_is_nobodys(client: Client, simple_shop: Project, device: str) -> None:
+    track(client, seen(simple_shop, distinct_id=device), seen(simple_shop, device=device))
+    assert persons(simple_shop) == {}
+
+
 @pytest.mark.parametrize(
     ("record", "owner"),
     [
