@@ -84,8 +84,10 @@ def claim_of(name: str, properties: Properties, *, is_simplified: bool, may_merg
         user, device = _usable(properties.get("$user_id")), device_id_of(properties.get("$device_id"))
         return LinkDevice(user, device) if user and device else None
     if name == "$identify":
-        identified = _text(properties.get("$identified_id", properties.get("distinct_id")))
-        return Identify(identified, _text(properties.get("$anon_id", properties.get("$anon_distinct_id"))))
+        return Identify(
+            _text(_first(properties, "$identified_id", "distinct_id")),
+            _text(_first(properties, "$anon_id", "$anon_distinct_id")),
+        )
     if name == "$create_alias":
         return CreateAlias(_text(properties.get("distinct_id")), _text(properties.get("alias")))
     if name == "$merge":
@@ -233,6 +235,11 @@ def _ids(claim: Claim) -> tuple[str, str]:
 def ids_of_claims(claims: Sequence[PlacedClaim]) -> set[str]:
     """Return the ids that these claims are about, as far as they name somebody."""
     return {each for _, claim in claims for each in _ids(claim) if is_usable(each)}
+
+
+def _first(properties: Properties, *names: str) -> JsonValue:
+    """Return the first of these properties that is there; null is not."""
+    return next((value for name in names if (value := properties.get(name)) is not None), None)
 
 
 def _text(value: JsonValue) -> str:

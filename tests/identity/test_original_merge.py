@@ -61,6 +61,13 @@ def test_the_form_of_the_api_links_too(client: Client, shop: Project) -> None:
     assert Event.objects.get(name="$identify").distinct_id == "ann"
 
 
+def test_a_null_is_no_id(client: Client, shop: Project) -> None:
+    record = identify(shop, "ann", DEVICE)
+    record["properties"] |= {"$identified_id": None, "$anon_id": None}
+    track(client, record)
+    assert persons(shop) == {"ann": {"ann", DEVICE}}
+
+
 def test_an_unknown_user_takes_over_the_device_without_moving_an_event(client: Client, shop: Project) -> None:
     track(client, event(shop, distinct_id=DEVICE))
     before = Person.objects.get()
