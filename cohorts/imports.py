@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 import orjson
 
 from cohorts.files import Line, RefusedLine, SourceFile, read_file
-from cohorts.identity import DENYLIST, is_usable, text_of_id
+from cohorts.identity import DENYLIST, IDENTITY_EVENTS, claim_of, is_usable, text_of_id
 from cohorts.ingest import apply_profile_updates, ingest_events
 from cohorts.messages import IncomingEvent, ProfileUpdate, Set
 from cohorts.models import MatchProperty, Project
@@ -77,10 +77,14 @@ def import_events(
     is_dry_run: bool,
     watcher: Watcher,
 ) -> Tally:
-    """Import a file of events; columns that are no part of the event are its properties. A repetition adds nothing."""
+    """Import a file of events; columns that are no part of the event are its properties. A repetition adds nothing.
+
+    What they claim about ids is carried out as it is for `/import`.
+    """
+    is_simplified = project.id_merge == Project.IdMerge.SIMPLIFIED
 
     def read(line: Line) -> IncomingEvent:
-        return _event_of(line, columns, source.digest, now)
+        return _event_of(line, columns, source.digest, now, is_simplified=is_simplified)
 
     def store(events: list[IncomingEvent], tally: Tally) -> None:
         ingested = ingest_events(project=project, events=events, now=now, endpoint="import_events")
@@ -156,12 +160,18 @@ class _Import(Generic[Message]):
         batch.clear()
 
 
-def _event_of(line: Line, columns: EventColumns, digest: str, now: dt.datetime) -> IncomingEvent:
+def _event_of(
+    line: Line, columns: EventColumns, digest: str, now: dt.datetime, *, is_simplified: bool
+) -> IncomingEvent:
     values = line.values
     name = columns.name or values.get(columns.name_column)
     if not isinstance(name, str) or not (name := clean_text(name)).strip():
         raise RecordRefused(
             Reason.EVENT_NAME_MISSING, columns.name_column, f"column {columns.name_column!r} holds no event name"
+        )
+    if is_simplified and name in IDENTITY_EVENTS:
+        raise RecordRefused(
+            Reason.IDENTITY_EVENT, columns.name_column, f"{name} is not taken by a project on simplified ID merge"
         )
     occurred_at = _time_of(values, columns.time, now)
     if columns.insert_id:
@@ -173,9 +183,10 @@ def _event_of(line: Line, columns: EventColumns, digest: str, now: dt.datetime) 
     else:
         insert_id = f"{digest[:_DIGEST_CHARACTERS]}-{line.number}"
     parts = {columns.name_column, columns.distinct_id, columns.time, columns.insert_id}
+    distinct_id = _distinct_id_of(values, columns.distinct_id)
     return IncomingEvent(
         name=name,
-        distinct_id=_distinct_id_of(values, columns.distinct_id),
+        distinct_id=distinct_id,
         sent_at=occurred_at,
         occurred_at=min(occurred_at, now),
         insert_id=insert_id,
@@ -184,6 +195,8 @@ def _event_of(line: Line, columns: EventColumns, digest: str, now: dt.datetime) 
             field="properties",
             max_value_bytes=MAX_EVENT_VALUE_BYTES,
         ),
+        # Whoever runs the command may do anything.
+        claim=claim_of(name, values | {"distinct_id": distinct_id}, is_simplified=is_simplified, may_merge=True),
     )
 
 

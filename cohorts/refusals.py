@@ -51,6 +51,7 @@ class Reason(enum.StrEnum):
     ANONYMOUS_ID_NO_GUID = "errAnonDistinctIdNonGUIDForm"
     ANONYMOUS_ID_TAKEN = "errAnonDistinctIdAssignedAlready"
     ID_UNUSABLE = "An id of an identity event is missing or names nobody"
+    IDENTITY_EVENT = "The project is on simplified ID merge, which takes no identity events"
     MERGE_NOT_ALLOWED = "A $merge came without a service account"
     ALIAS_UNUSABLE = "The value of $onesignal_user_id names nobody, so no alias was made"
 

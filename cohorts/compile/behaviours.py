@@ -7,10 +7,9 @@ from cohorts.compile.fragments import Sql, joined, value
 from cohorts.compile.plan import EventSource, Measurement, Plan, Scan
 from cohorts.compile.properties import tests_sql, within
 from cohorts.definition import CountMeasure
+from cohorts.identity import IDENTITY_EVENTS
 from cohorts.partitions import DEDUP_LAG
 
-# Events that link ids are stored like others and are nobody's behaviour (contract/mixpanel.md, 4.3).
-IDENTITY_EVENTS = ["$identify", "$create_alias", "$merge"]
 _DOCUMENT = Sql("event.properties")
 _COMPARISONS = {
     "at_least": "{} >= {}",
@@ -58,7 +57,7 @@ def _conditions(source: EventSource, plan: Plan, folding: Folding) -> list[Sql]:
         Sql("event.person_id IS NOT NULL"),
         Sql("event.name = {}").fill(value(source.name))
         if source.name is not None
-        else Sql("event.name <> ALL ({})").fill(value(IDENTITY_EVENTS)),
+        else Sql("event.name <> ALL ({})").fill(value(list(IDENTITY_EVENTS))),
         within(source.interval, Sql("event.occurred_at")),
     ]
     if source.interval.start is not None:

@@ -11,12 +11,13 @@ laws.md, L4.
 
 from cohorts.identity.aliases import AddressPlan, plan_addresses, wished_aliases
 from cohorts.identity.claims import claim_of
-from cohorts.identity.ids import ALIAS_PROPERTY, DENYLIST, MAX_IDS_PER_PERSON, is_usable, text_of_id
+from cohorts.identity.ids import ALIAS_PROPERTY, DENYLIST, IDENTITY_EVENTS, MAX_IDS_PER_PERSON, is_usable, text_of_id
 from cohorts.identity.persons import NewPerson, add_persons, find_persons, persons_of
 
 __all__ = [
     "ALIAS_PROPERTY",
     "DENYLIST",
+    "IDENTITY_EVENTS",
     "MAX_IDS_PER_PERSON",
     "AddressPlan",
     "NewPerson",

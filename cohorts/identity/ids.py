@@ -33,6 +33,9 @@ MAX_IDS_PER_PERSON = 500
 # The property whose value becomes an alias, so that messages coming back from OneSignal belong to the right person.
 ALIAS_PROPERTY = "$onesignal_user_id"
 
+# Original ID merge's verbs: events that link ids, stored like others and nobody's behaviour (contract, 3.2 and 4.3).
+IDENTITY_EVENTS = ("$identify", "$create_alias", "$merge")
+
 # The form of ids that devices give themselves, of a UUID and of older browser SDKs (contract, 3.2).
 _GUID_FORM = re.compile(r"(\$device:)?[A-Za-z0-9]*(-[A-Za-z0-9]*){4}")
 _LARGEST_EXACT = 2**53

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from cohorts.identity import DENYLIST, claim_of, is_usable, text_of_id
+from cohorts.identity import DENYLIST, IDENTITY_EVENTS, claim_of, is_usable, text_of_id
 from cohorts.identity.claims import DEVICE_PREFIX, device_id_of
 from cohorts.messages import IncomingEvent
 from cohorts.refusals import Reason, RecordRefused
@@ -18,8 +18,6 @@ from integrations.mixpanel.body import RawRecord, Unreadable
 # Mixpanel: what may lie ahead is a clock that goes fast; what lies further ahead is a mistake.
 MAX_AHEAD = dt.timedelta(hours=1)
 MAX_INSERT_ID_CHARACTERS = 36
-# Original ID merge's verbs, which projects on simplified ID merge refuse (/import) or drop (/track).
-_IDENTITY_EVENTS = ("$identify", "$create_alias", "$merge")
 # They name the ids they are about in properties of their own.
 _WITHOUT_DISTINCT_ID = ("$identify", "$merge")
 
@@ -80,7 +78,7 @@ def insert_id_of(record: RawRecord) -> str:
 
 def has_identity_event(records: Iterable[RawRecord]) -> bool:
     """Return whether one of the records is a verb of original ID merge."""
-    return any(isinstance(record, dict) and record.get("event") in _IDENTITY_EVENTS for record in records)
+    return any(isinstance(record, dict) and record.get("event") in IDENTITY_EVENTS for record in records)
 
 
 def reader(rules: EventRules) -> Callable[[int, RawRecord], IncomingEvent | None]:
@@ -95,7 +93,8 @@ def read_event(record: RawRecord, rules: EventRules) -> IncomingEvent | None:
     name = record.get("event")
     if not isinstance(name, str) or not (name := clean_text(name)).strip():
         raise RecordRefused(Reason.EVENT_NAME_MISSING, "event", "'event' must not be missing or blank")
-    if _is_ignored(raw) or (rules.is_simplified and name in _IDENTITY_EVENTS):
+    # Projects on simplified ID merge refuse identity events (/import) or drop them (/track).
+    if _is_ignored(raw) or (rules.is_simplified and name in IDENTITY_EVENTS):
         return None
     if name == "$merge" and rules.is_strict:
         # Mixpanel: a merge has no time and no insert id.

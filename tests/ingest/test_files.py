@@ -55,6 +55,23 @@ def test_the_same_lines_packed_add_nothing(shop: Project, tmp_path: Path) -> Non
     assert "2,512 there already" in run("import_events", packed, shop, **ORDERS)
 
 
+def test_identity_events_in_a_file_link_ids(shop: Project, tmp_path: Path) -> None:
+    lines = "what,id,$anon_distinct_id,when\nPurchase,a-b-c-d-e,,1767225600\n$identify,ann,a-b-c-d-e,1767225601\n"
+    path = written(tmp_path, "events.csv", lines)
+    run("import_events", path, shop, event_column="what", distinct_id="id", time="when")
+    assert ids_of(shop, "ann") == ["a-b-c-d-e", "ann"]
+
+
+def test_a_file_links_devices_and_has_no_identity_events_on_simplified_id_merge(
+    simple_shop: Project, tmp_path: Path
+) -> None:
+    lines = "what,id,$user_id,$device_id,when\nPurchase,ann,ann,d,1767225600\n$identify,ann,,,1767225601\n"
+    path = written(tmp_path, "events.csv", lines)
+    out = run("import_events", path, simple_shop, event_column="what", distinct_id="id", time="when")
+    assert "1 events added, 0 changed, 0 there already, 1 refused." in out
+    assert ids_of(simple_shop, "ann") == ["$device:d", "ann"]
+
+
 def test_a_dry_run_stores_nothing(shop: Project) -> None:
     assert "2,512 can be imported, 0 refused; nothing was stored" in run(
         "import_events", CDNOW, shop, dry_run=True, **ORDERS
