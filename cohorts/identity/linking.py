@@ -17,12 +17,16 @@ from django.db.backends.utils import CursorWrapper
 
 from cohorts.arrays import by_key, json_array, number_array, text_array, time_array
 from cohorts.identity.claims import Cluster, KnownPerson, PlacedClaim, ids_of_claims, plan_claims
+from cohorts.identity.ids import MAX_IDS_PER_PERSON
 from cohorts.identity.persons import NewPerson, add_persons, find_persons, persons_of
 from cohorts.identity.redirects import Redirect, add_redirects
 from cohorts.match_keys import maintain_keys, match_properties
 from cohorts.refusals import Reason
 from cohorts.transactions import Overtaken
 from cohorts.values import Properties
+
+# A user of a project on simplified ID merge may have any number of devices; nobody asks how many.
+_IDS_COUNTED = MAX_IDS_PER_PERSON + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +130,15 @@ def _store_new_ids(
 
 def _known_persons(cursor: CursorWrapper, project_id: int, persons: Collection[int]) -> dict[int, KnownPerson]:
     cursor.execute(
-        "SELECT sent.id, person.distinct_id, person.identified_at, (SELECT count(*) FROM cohorts_distinctid AS known"
-        " WHERE known.project_id = sent.project_id AND known.person_id = sent.id), person.has_profile"
+        "SELECT sent.id, person.distinct_id, person.identified_at,"
+        " (SELECT count(*) FROM (SELECT FROM cohorts_distinctid AS known"
+        " WHERE known.project_id = sent.project_id AND known.person_id = sent.id LIMIT %s) AS known),"
+        " person.has_profile"
         " FROM unnest(%s::bigint[], %s::bigint[]) AS sent (project_id, id)"
         " CROSS JOIN LATERAL (SELECT distinct_id, identified_at, properties <> '{}' AS has_profile"
         " FROM cohorts_person AS person"
         " WHERE person.project_id = sent.project_id AND person.id = sent.id LIMIT 1) AS person",
-        [number_array([project_id] * len(persons)), number_array(sorted(persons))],
+        [_IDS_COUNTED, number_array([project_id] * len(persons)), number_array(sorted(persons))],
     )
     known = {row[0]: KnownPerson(*row[1:]) for row in cursor.fetchall()}
     if len(known) < len(persons):
@@ -187,7 +193,7 @@ def _check_unmoved(
         raise Overtaken
     now_known = _known_persons(cursor, project_id, known.keys())
     for person, before in known.items():
-        grown = replace(before, id_count=before.id_count + added.get(person, 0))
+        grown = replace(before, id_count=min(before.id_count + added.get(person, 0), _IDS_COUNTED))
         if now_known[person] != grown:
             raise Overtaken
 

@@ -51,6 +51,13 @@ def test_the_first_user_of_a_device_keeps_it(client: Client, simple_shop: Projec
     assert (counted(simple_shop, 2), counted(simple_shop, 1)) == ({"ann"}, {"bob"})
 
 
+def test_a_user_has_any_number_of_devices(client: Client, simple_shop: Project) -> None:
+    for turn in range(2):
+        track(client, *(seen(simple_shop, user="ann", device=f"{turn}-{number}") for number in range(400)))
+    track(client, seen(simple_shop, user="ann", device="last"))
+    assert len(persons(simple_shop)["ann"]) == 802
+
+
 @pytest.mark.parametrize("user", ["", "null", None, "undefined"])
 def test_a_user_id_that_names_nobody_links_nothing(client: Client, simple_shop: Project, user: object) -> None:
     track(client, seen(simple_shop, user=user, device="d"))
