@@ -45,10 +45,12 @@ def add_redirects(cursor: CursorWrapper, *, project_id: int, redirects: Sequence
     winners = number_array([redirect.winner_id for redirect in redirects])
     # Swept ones too: where a person's events went stays known.
     cursor.execute(
-        "UPDATE cohorts_redirect AS earlier SET winner_id = moved.winner_id"
-        " FROM unnest(%s::bigint[], %s::bigint[]) AS moved (loser_id, winner_id)"
-        " WHERE earlier.project_id = %s AND earlier.winner_id = moved.loser_id",
-        [losers, winners, project_id],
+        by_key(
+            "UPDATE cohorts_redirect AS earlier SET winner_id = moved.winner_id"
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS moved (project_id, loser_id, winner_id)"
+            " WHERE earlier.project_id = moved.project_id AND earlier.winner_id = moved.loser_id"
+        ),
+        [number_array([project_id] * len(redirects)), losers, winners],
     )
     # A profile that had nothing lost nothing.
     profiles = [

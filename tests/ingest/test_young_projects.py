@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from cohorts.ingest import apply_profile_updates, ingest_events
-from cohorts.messages import IncomingEvent, ProfileUpdate, Set
+from cohorts.messages import IncomingEvent, MergeIds, ProfileUpdate, Set
 from cohorts.models import Project
 from tests.cast import at, make_project
 
@@ -66,3 +66,32 @@ def test_a_request_reads_its_own_rows_only(db: None, request_: Callable[[Project
     # 50 ids, persons, keys and events, each looked at a few times.
     with rows_read(at_most=1000):
         request_(shop)
+
+
+def redirect(project: Project, first_id: int) -> None:
+    """Store a past of merges."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO cohorts_redirect (project_id, loser_id, winner_id, created_at, swept_at)"
+            " SELECT %s, number, number + 1, now(), now() FROM generate_series(%s, %s) AS number",
+            [project.pk, first_id, first_id + 20_000],
+        )
+
+
+def test_a_merge_reads_its_own_rows_only(db: None) -> None:
+    old = make_project("Old")
+    bring(old, IDS, 1)
+    redirect(old, 1_000_000)
+    with connection.cursor() as cursor:
+        for table in ("event", "person", "distinctid", "redirect"):
+            cursor.execute(f"ANALYZE cohorts_{table}")
+    shop = make_project("Young")
+    bring(shop, IDS, 1)
+    redirect(shop, 2_000_000)
+    merges = [
+        IncomingEvent("$merge", one, NOW, NOW, one, {}, MergeIds(one, other, is_allowed=True))
+        for one, other in zip(IDS[:50], IDS[50:100], strict=True)
+    ]
+    # 100 ids, persons and events, each looked at a few times.
+    with rows_read(at_most=2000):
+        ingest_events(project=shop, events=merges, now=NOW)
