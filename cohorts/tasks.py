@@ -1,4 +1,4 @@
-"""Celery's tasks of the core: the backfill of match keys (laws.md, L6) and the sweep of redirects (L2).
+"""Celery's tasks of the core: the backfill of match keys (laws.md, L6), the sweep of redirects (L2) and of refusals.
 
 The rows say how far each got, so a task that is lost, late or run twice costs time only.
 """
@@ -12,6 +12,7 @@ from celery import shared_task
 from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
+from cohorts.data_health import sweep_refusals as sweep_refusals_of_all
 from cohorts.identity.redirects import sweep_redirects
 from cohorts.match_keys import backfill
 from cohorts.models import MatchProperty
@@ -53,6 +54,13 @@ def sweep() -> None:
     while sweep_redirects(now=timezone.now(), max_redirects=_REDIRECTS_PER_BATCH, max_events=_EVENTS_PER_BATCH):
         if time.monotonic() - started > _SLICE_SECONDS:
             return
+
+
+@shared_task(name="cohorts.sweep_refusals")
+def sweep_refusals() -> None:
+    """Delete what was refused on days that are no longer kept."""
+    if rows := sweep_refusals_of_all(now=timezone.now()):
+        logger.info("refusals_swept", rows=rows)
 
 
 def request_backfill(match_property_id: int) -> None:

@@ -76,3 +76,17 @@ def check_lease(**_: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def check_refusals_kept(**_: Any) -> list[CheckMessage]:
+    """REFUSALS_KEPT_DAYS must be a number of days that a page can show."""
+    if not 1 <= settings.REFUSALS_KEPT_DAYS <= 366:
+        return [
+            Error(
+                f"REFUSALS_KEPT_DAYS is {settings.REFUSALS_KEPT_DAYS}; it must lie between 1 and 366.",
+                hint="The samples hold parts of what senders sent: 30 days are enough to find the sender.",
+                id="cohortsync.E006",
+            )
+        ]
+    return []

@@ -221,6 +221,8 @@ CELERY_BEAT_SCHEDULE = {
     "heartbeat": {"task": "cohortsync.heartbeat", "schedule": 10.0, "options": {"expires": 30}},
     "resume-backfills": {"task": "cohorts.resume_backfills", "schedule": 60.0, "options": {"expires": 60}},
     "sweep-redirects": {"task": "cohorts.sweep_redirects", "schedule": 30.0, "options": {"expires": 30}},
+    # Days are what is kept; beat keeps no file, so an interval of a day would never end where it is restarted daily.
+    "sweep-refusals": {"task": "cohorts.sweep_refusals", "schedule": 3600.0, "options": {"expires": 3600}},
     "dynamic-sync": {
         "task": "integrations.dynamic_sync",
         "schedule": DYNAMIC_SYNC_TICK_SECONDS,
@@ -236,6 +238,8 @@ INGEST_TRACK_MAX_AGE_DAYS = env.int("INGEST_TRACK_MAX_AGE_DAYS", default=5)
 # Per project, of `/track` and `/import` together, over a sliding minute; 0 is no limit.
 INGEST_MAX_EVENTS_PER_MINUTE = env.int("INGEST_MAX_EVENTS_PER_MINUTE", default=30_000 * 60)
 INGEST_MAX_BYTES_PER_MINUTE = env.int("INGEST_MAX_BYTES_PER_MINUTE", default=2 * 1024**3)
+# What was refused is kept this long for the data health page; the samples hold parts of what senders sent.
+REFUSALS_KEPT_DAYS = env.int("REFUSALS_KEPT_DAYS", default=30)
 
 # --- Limits of the REST API -----------------------------------------------------------------------------------------
 API_MAX_REQUESTS_PER_MINUTE = env.int("API_MAX_REQUESTS_PER_MINUTE", default=1200)

@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from pyroaring import BitMap
 
 from cohorts.models import MatchKey, PersonKey
+from cohorts.spreadsheets import cell
 from integrations.models import RejectedRecipient, Run, RunBitmap, UnmatchedRecipient
 from integrations.runs import bitmap_of, wanted_of
 
@@ -62,8 +63,8 @@ def _rows(run: Run, operation: str, outcome: str, recipients: list[int]) -> Iter
     for recipient in recipients:
         value = values.get(recipient)
         yield (
-            _cell(distinct_ids.get(recipient, "")),
-            ERASED if value is None else _cell(value),
+            cell(distinct_ids.get(recipient, "")),
+            ERASED if value is None else cell(value),
             operation,
             outcome,
             reasons.get(recipient, LEFT if outcome == "left" else ""),
@@ -86,7 +87,3 @@ def _reasons(run: Run, outcome: str, recipients: list[int]) -> dict[int, str]:
             "match_key_id", "reason", "answered_at", "retry_at"
         )
     }
-
-
-def _cell(text: str) -> str:
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
 
 from django.http import HttpRequest, StreamingHttpResponse
 from ninja import Field, Query, Router, Schema
@@ -14,13 +10,12 @@ from ninja import Field, Query, Router, Schema
 from cohorts.access import NotFound
 from cohortsync.api.auth import actor_of
 from cohortsync.api.paging import PageOut, PageQuery, page_by_id
+from cohortsync.csv_answers import csv_answer
 from integrations.access import run_for, runs_of, syncs_of
 from integrations.members_csv import members_rows
 from integrations.models import Run
 
 router = Router(tags=["runs"])
-
-CSV_ROWS_PER_CHUNK = 1000
 
 
 class RunCoverage(Schema):
@@ -96,14 +91,7 @@ def get_run(request: HttpRequest, run_id: int) -> RunOut:
 def get_members(request: HttpRequest, run_id: int) -> StreamingHttpResponse:
     """CSV with the columns distinct_id, match_key, operation (`add`, `remove` or `no-op`), outcome, reason."""
     run = run_for(actor_of(request), run_id)
-    rows = iter(members_rows(run=run))
-    # The header is read before the answer starts, so that a failure is still an answer of its own.
-    header = next(rows)
-    return StreamingHttpResponse(
-        _csv(chain([header], rows)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="run-{run.pk}-members.csv"'},
-    )
+    return csv_answer(members_rows(run=run), file_name=f"run-{run.pk}-members.csv")
 
 
 def run_answer(run: Run) -> RunOut:
@@ -146,11 +134,3 @@ def run_answer(run: Run) -> RunOut:
         is_retry=run.is_retry,
         waiting_for=run.waiting_for or None,
     )
-
-
-def _csv(rows: Iterable[Sequence[str]]) -> Iterator[bytes]:
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, CSV_ROWS_PER_CHUNK)):
-        text = io.StringIO()
-        csv.writer(text).writerows(chunk)
-        yield text.getvalue().encode()
