@@ -27,7 +27,9 @@ class Action(enum.Enum):
     READ = (Role.CONSUMER, "Reading")
     WRITE_COHORTS = (Role.ANALYST, "Creating, changing or deleting cohorts")
     SYNC = (Role.ANALYST, "Exporting cohorts and running syncs")
+    DOWNLOAD = (Role.ANALYST, "Downloading records")
     CONNECT = (Role.ADMIN, "Connecting, changing or disconnecting destinations")
+    ADMINISTER = (Role.ADMIN, "Changing the project and its service accounts")
 
     def __init__(self, least_role: Role, words: str) -> None:
         self.least_role = least_role
@@ -104,6 +106,11 @@ def actor_for(*, visitor: User | ServiceAccount, project_id: int) -> Actor:
 def has_role(role: Role, least_role: Role) -> bool:
     """Return whether `role` includes `least_role`."""
     return _ORDER.index(role) <= _ORDER.index(least_role)
+
+
+def roles_up_to(role: Role) -> list[Role]:
+    """Return the roles that somebody with this one may give: at most their own, the most powerful first (Mixpanel)."""
+    return [each for each in _ORDER if has_role(role, each)]
 
 
 def require(actor: Actor, action: Action) -> None:

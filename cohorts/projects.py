@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import connection, transaction
+from django.utils.text import slugify
 
-from cohorts.access import hash_secret
+from cohorts.access import NotFound, hash_secret
 from cohorts.match_keys import ensure_default_match_property
-from cohorts.models import Membership, Project, ServiceAccount, User
+from cohorts.models import Event, Membership, Person, Project, ServiceAccount, User
 from cohorts.models.projects import Role
 
 # Serialises bootstraps, so that two at once do not make two projects. The number only has to be our own.
 _BOOTSTRAP_LOCK = 7_205_116_301
+# What a person types of a service account's username.
+_NAME_CHARACTERS = 64
 
 
 class InvalidProject(ValueError):
@@ -71,6 +74,54 @@ def create_service_account(
         expires_at=expires_at,
     )
     return account, secret
+
+
+def username_for(name: str) -> str:
+    """Return the username of a new service account: the words given and a random end, since names are not unique.
+
+    So nobody learns which names other projects use.
+    """
+    words = slugify(name)[:_NAME_CHARACTERS].strip("-") or "account"
+    return f"{words}.{secrets.token_hex(4)}"
+
+
+def service_account_for(*, project: Project, account_id: int) -> ServiceAccount:
+    """Return a service account of the project. Raises NotFound."""
+    account = ServiceAccount.objects.filter(project=project, pk=account_id).first()
+    if account is None:
+        raise NotFound("There is no such service account in this project.")
+    return account
+
+
+def delete_service_account(*, account: ServiceAccount) -> None:
+    """Delete a program's credentials; its next call is refused. What it made stays."""
+    account.delete()
+
+
+def has_received(project: Project) -> bool:
+    """Return whether the project holds events or people: from then on its ID merge is fixed (Mixpanel)."""
+    return Event.objects.filter(project_id=project.pk).exists() or Person.objects.filter(project_id=project.pk).exists()
+
+
+def update_project(*, project: Project, name: str, timezone: str, id_merge: str) -> Project:
+    """Change a project's settings and return it. Raises InvalidProject, also for another ID merge once there is data.
+
+    Ingestion holds the project's row while it writes, so the first event and a change of the mode exclude each other.
+    """
+    with transaction.atomic():
+        project = Project.objects.select_for_update().get(pk=project.pk)
+        if id_merge != project.id_merge and has_received(project):
+            raise InvalidProject(
+                f"The ID merge of {project.name} is fixed, because events or people have come in: it stays "
+                f"{project.get_id_merge_display()}. Make another project for the other mode."
+            )
+        project.name, project.timezone, project.id_merge = name, timezone, id_merge
+        try:
+            project.full_clean()
+        except ValidationError as error:
+            raise InvalidProject(" ".join(error.messages)) from error
+        project.save(update_fields=["name", "timezone", "id_merge"])
+    return project
 
 
 def rotate_service_account(*, account: ServiceAccount) -> str:

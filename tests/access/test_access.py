@@ -18,7 +18,9 @@ MAY = {
     Action.READ: {"owner", "admin", "analyst", "consumer"},
     Action.WRITE_COHORTS: {"owner", "admin", "analyst"},
     Action.SYNC: {"owner", "admin", "analyst"},
+    Action.DOWNLOAD: {"owner", "admin", "analyst"},
     Action.CONNECT: {"owner", "admin"},
+    Action.ADMINISTER: {"owner", "admin"},
 }
 
 
