@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from cohortsync.pages import cohorts, exports, home, integrations, syncs
+from cohortsync.pages import cohorts, data_health, events, exports, home, integrations, settings, syncs
 
 urlpatterns = [
     path("", home.home, name="home"),
@@ -15,6 +15,9 @@ urlpatterns = [
                 path("cohorts/<int:cohort_id>/export/", include(exports.urlpatterns)),
                 path("", include(integrations.urlpatterns)),
                 path("", include(syncs.urlpatterns)),
+                path("", include(events.urlpatterns)),
+                path("", include(data_health.urlpatterns)),
+                path("", include(settings.urlpatterns)),
             ]
         ),
     ),

@@ -3,6 +3,9 @@
 
 document.documentElement.classList.add("has-script");
 
+/* On a narrow screen the navigation scrolls; the page one is on is in sight. */
+document.querySelector(".top nav [aria-current]")?.scrollIntoView({ inline: "center", block: "nearest" });
+
 /* Three-dot menus: one open at a time, arrow keys, Escape, closing by a click elsewhere, upwards when there is no room. */
 {
     const openMenus = () => document.querySelectorAll("details.menu[open]");
@@ -110,4 +113,13 @@ document.addEventListener("input", (event) => {
 /* Select elements that choose a page, and forms that send themselves; both have a button for those without script. */
 document.addEventListener("change", (event) => {
     if (event.target.matches("[data-submit-on-change]")) event.target.form.requestSubmit();
+});
+
+/* A part that asks for itself again stands still while somebody reads in it: something is open, chosen by key or marked. */
+document.addEventListener("htmx:beforeRequest", (event) => {
+    const part = event.target;
+    if (!part.matches("[data-keeps-while-read]")) return;
+    const selection = getSelection();
+    const isMarked = !selection.isCollapsed && part.contains(selection.anchorNode);
+    if (isMarked || part.querySelector("details[open], :focus-visible")) event.preventDefault();
 });

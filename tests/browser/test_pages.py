@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from django.db import connection as database
+from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from cohorts.models import Cohort, Membership, Project, User
+from cohorts.arrivals import arrivals
+from cohorts.models import Cohort, Membership, Project, ServiceAccount, User
 from cohorts.models.projects import Role
+from cohorts.refusals import Reason, RefusedRecord, record_refusals
 from integrations.models import Connection, Ledger, Run, Sync
 from tests.browser.axe import serious_barriers
 from tests.browser.conftest import LogIn
 from tests.browser.watching import DESKTOP, PHONE, OpenPage, Watch
 from tests.cast import make_cohort, make_connection, make_people, make_project, make_sync, shoppers
+from tests.ingest import wire
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LOOKS = [pytest.param(DESKTOP, "light", id="1440-light"), pytest.param(PHONE, "dark", id="390-dark")]
@@ -62,6 +68,12 @@ def sync(shop: Project, owner: User) -> Sync:
     now = timezone.now()
     counts = {"members": 5, "anonymous": 1, "without_match_property": 1, "invalid_id": 0, "matched_profiles": 3}
     counts |= {"matched_keys": 3, "to_add": 3, "added": 2, "rejected": 1}
+    ServiceAccount.objects.create(project=shop, username=LONG[:128], secret_hash="x", role="owner")
+    refused = [RefusedRecord(n, reason, "", LONG, "", LONG * 2) for n, reason in enumerate(Reason)]
+    with database.cursor() as cursor:
+        record_refusals(cursor, project_id=shop.pk, endpoint="/track", refusals=refused, now=now)
+    events = [wire.event(shop, "Purchase"), wire.event(shop, LONG, distinct_id=LONG, **{LONG: LONG, "null": None})]
+    assert wire.send(Client(), "/track", [*events, wire.event(shop, "Ghost", distinct_id="null")])[1] == b"1"
     for status, fields in (
         ("succeeded", {**counts, "rejected": 0, "unmatched": 1}),
         ("partial", counts),
@@ -110,7 +122,8 @@ def test_an_empty_project(
 ) -> None:
     page = open_page(viewport=viewport, scheme=scheme)  # type: ignore[arg-type]
     log_in(page, owner)
-    for path in ("", "cohorts/", "cohorts/new/", "integrations/", "integrations/onesignal/connect/"):
+    paths = ("", "cohorts/", "cohorts/new/", "integrations/", "integrations/onesignal/connect/")
+    for path in (*paths, "events/", "data-health/", "settings/", "settings/service-accounts/new/"):
         check(page, f"{live_server}/projects/{empty.pk}/{path}")
     for path in ("accounts/password/change/", "accounts/2fa/", "accounts/logout/"):
         check(page, f"{live_server}/{path}")
@@ -146,6 +159,14 @@ def test_a_project_with_everything(
         f"syncs/{sync.pk + 1}/",
         f"syncs/{sync.pk}/delete/",
         *(f"runs/{pk}/" for pk in sync.runs.values_list("pk", flat=True)),
+        "events/",
+        "events/?paused=1&event=Nope",
+        *(f"events/{each.key}/" for each in arrivals(project=sync.project, limit=2).shown),
+        "data-health/",
+        f"data-health/?reason={quote(Reason.TIME_TOO_OLD)}",
+        "data-health/?endpoint=/import",
+        "settings/",
+        f"settings/service-accounts/{ServiceAccount.objects.get().pk}/delete/",
     ]
     for path in paths:
         check(page, f"{live_server}/projects/{project}/{path}")

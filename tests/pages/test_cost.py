@@ -13,9 +13,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from cohorts.models import Cohort, Membership, Project, User
+from cohorts.arrivals import arrivals
+from cohorts.models import Cohort, Membership, Project, Refusal, ServiceAccount, User
 from cohorts.models.projects import Role
 from cohorts.partitions import ensure_partitions
+from cohorts.refusals import Reason
 from integrations.models import Connection, Run
 from tests.cast import make_connection, make_project, make_sync
 
@@ -107,7 +109,25 @@ def furnish(project: Project, owner: User, *, cohorts: int, syncs: int, runs: in
         )
         for _ in range(runs)
     )
+    Refusal.objects.bulk_create(
+        Refusal(
+            project=project,
+            refused_date=timezone.now().date() - dt.timedelta(days=day),
+            endpoint=endpoint,
+            reason=reason,
+            count=1_000_000,
+            samples=[{"at": timezone.now().isoformat(), "message": "m" * 500, "record": "r" * 500}] * 20,
+            last_at=timezone.now(),
+        )
+        for day in range(7 if runs > 1 else 1)
+        for endpoint in ("/track", "/import", "/engage")
+        for reason in Reason
+    )
+    ServiceAccount.objects.bulk_create(
+        ServiceAccount(project=project, username=f"account {n} of {project.pk}", secret_hash="x") for n in range(syncs)
+    )
     return {
+        "event_key": arrivals(project=project, limit=1).shown[0].key,
         "project_id": project.pk,
         "cohort_id": made[0].pk,
         "connection_id": connection.pk,
@@ -132,6 +152,11 @@ PAGES: Mapping[str, tuple[tuple[str, ...], str, Mapping[str, str], int]] = {
     "destination": (("project_id", "kind"), "", {}, 14),
     "sync": (("project_id", "sync_id"), "", {}, 20),
     "run": (("project_id", "run_id"), "", {}, 20),
+    "events": (("project_id",), "", {}, 10),
+    "events-live": (("project_id",), "?event=App+Opened&distinct_id=user-3", IN_A_PAGE, 10),
+    "event": (("project_id", "event_key"), "", {}, 8),
+    "data-health": (("project_id",), "", {}, 12),
+    "settings": (("project_id",), "", {}, 10),
 }
 
 

@@ -11,12 +11,15 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from cohorts.access import has_role
-from cohorts.models import Cohort, Project, User
+from cohorts.arrivals import arrivals
+from cohorts.models import Cohort, Event, Project, ServiceAccount, User
 from cohorts.models.projects import Role
 from integrations.models import Connection, Ledger, Run, Sync
 from tests.cast import make_cohort, make_connection, make_sync
+from tests.ingest.wire import event, send
 
 READ, WRITE, SYNC, CONNECT = Role.CONSUMER, Role.ANALYST, Role.ANALYST, Role.ADMIN
+DOWNLOAD, ADMINISTER = Role.ANALYST, Role.ADMIN
 
 # The least role of each page in a project, and the methods it takes.
 PAGES: Mapping[str, tuple[Role, str]] = {
@@ -48,6 +51,15 @@ PAGES: Mapping[str, tuple[Role, str]] = {
     "sync-delete": (SYNC, "GET POST"),
     "run": (READ, "GET"),
     "run-live": (READ, "GET"),
+    "events": (READ, "GET"),
+    "events-live": (READ, "GET"),
+    "event": (READ, "GET"),
+    "data-health": (READ, "GET"),
+    "data-health-csv": (DOWNLOAD, "GET"),
+    # Its form is posted to it: others than admins read it (tests/pages/test_settings.py).
+    "settings": (READ, "GET"),
+    "service-account-new": (ADMINISTER, "GET POST"),
+    "service-account-delete": (ADMINISTER, "GET POST"),
 }
 # Outside of projects: for everybody who has logged in, and for everybody.
 FOR_MEMBERS = {"home", "account_logout", "account_reauthenticate", "account_change_password", "account_set_password"}
@@ -60,16 +72,23 @@ FOR_EVERYBODY = {
     "account_reset_password_from_key",
     "account_reset_password_from_key_done",
 }
+STATE = (Cohort, Connection, Sync, Run, Ledger, Project, ServiceAccount, Event)
+# Parameters of routes that name something of a project.
+ABOUT = {"cohort_id", "connection_id", "sync_id", "run_id", "event_key", "account_id"}
 CASES = [(name, method) for name, (_, methods) in PAGES.items() for method in methods.split()]
 
 
 @pytest.fixture
 def ids(shop: Project) -> dict[str, Any]:
-    """A cohort with a sync and a run in the shop; the ids of everything a page can be about."""
+    """A cohort with a sync and a run, an event, an account in the shop; the ids of everything a page can be about."""
     cohort, connection = make_cohort(shop), make_connection(shop)
     sync = make_sync(cohort, connection)
     run = Run.objects.create(project=shop, sync=sync, trigger="manual", queued_at=timezone.now())
+    send(Client(), "/track", [event(shop)])
+    account = ServiceAccount.objects.create(project=shop, username="importer", secret_hash="x", role="admin")
     return {
+        "event_key": arrivals(project=shop, limit=1).shown[0].key,
+        "account_id": account.pk,
         "project_id": shop.pk,
         "cohort_id": cohort.pk,
         "connection_id": connection.pk,
@@ -109,7 +128,7 @@ def address(name: str, ids: Mapping[str, Any]) -> str:
 
 def state() -> tuple[object, ...]:
     """Return what a forbidden action could have changed."""
-    return tuple(list(model.objects.order_by("pk").values()) for model in (Cohort, Connection, Sync, Run, Ledger))
+    return tuple(list(model.objects.order_by("pk").values()) for model in STATE)
 
 
 @pytest.mark.parametrize(("name", "method"), CASES)
@@ -151,7 +170,7 @@ def test_ids_of_another_project_are_unknown_in_ones_own(
     path = address(name, {**ids, "project_id": own.pk})
     before = state()
     answer = log_in(stranger).generic(method, path, "", "application/x-www-form-urlencoded")
-    is_about_something = any(key in path_keys(name) for key in ("cohort_id", "connection_id", "sync_id", "run_id"))
+    is_about_something = bool(path_keys(name) & ABOUT)
     assert answer.status_code == 404 if is_about_something else answer.status_code in (200, 302, 422)
     assert state() == before
 
