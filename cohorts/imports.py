@@ -80,8 +80,8 @@ def import_events(
 ) -> Tally:
     """Import a file of events; columns that are no part of the event are its properties. A repetition adds nothing.
 
-    What they claim about ids is carried out as it is for `/import`. `now` is when the import begins; each batch comes in
-    that much later, so that a file of millions is not one moment in the order of arrival.
+    What they claim about ids is carried out as it is for `/import`. `now` is when the import begins; each batch comes
+    in that much later, so that a file of millions is not one moment in the order of arrival.
     """
     is_simplified = project.id_merge == Project.IdMerge.SIMPLIFIED
     began = time.monotonic()

@@ -1,7 +1,8 @@
 """What to do about each reason for which something was refused: one sentence each, shown wherever the reason is.
 
 The reasons are the vocabulary of `refusals.py` (steps 1 and 2) and, for identity, Mixpanel's own `$failure_reason`
-words. A reason that has no sentence yet is shown as it is; a test holds that every known one has its own.
+words. A reason of an older version, which has no sentence, is shown as it is; a test holds that every known one has
+its own.
 """
 
 from __future__ import annotations
@@ -33,28 +34,28 @@ _IDENTITY: Mapping[str, tuple[str, str]] = {
         "Something shared is used as an id, such as a test account or one device in a shop: call reset() when a"
         " user logs out, and identify() only with an id that belongs to one human.",
     ),
-    "errAnonDistinctIdNonGUIDForm": (
+    Reason.ANONYMOUS_ID_NO_GUID: (
         "The anonymous id is no generated one",
         "Give $identify the anonymous id that the SDK generated, four hyphens in it (a UUID, with or without"
         " $device:); two ids that you chose yourself are joined with $create_alias or $merge.",
     ),
-    "errAnonDistinctIdAssignedAlready": (
+    Reason.ANONYMOUS_ID_TAKEN: (
         "The anonymous id belongs to another user already",
         "Two users were identified on one device without reset() between them: call reset() when a user logs out,"
         " so that the next one begins with an anonymous id of their own.",
     ),
-    "errSameIDs": (
+    Reason.SAME_IDS: (
         "Both ids are the same",
         "There is nothing to link: call identify() only with the id of a user who has logged in, never with the"
         " anonymous id itself.",
     ),
-    "An id of an identity event is missing or names nobody": (
-        "An id of an identity event is missing or names nobody",
+    Reason.ID_UNUSABLE: (
+        Reason.ID_UNUSABLE,
         "Send both ids with $identify, $create_alias and $merge, each a text that names one human: words such as"
         " null or undefined mean that a variable was empty.",
     ),
-    "A $merge came without a service account": (
-        "A $merge came without a service account",
+    Reason.MERGE_NOT_ALLOWED: (
+        Reason.MERGE_NOT_ALLOWED,
         "Send $merge through /import with the credentials of a service account, since it joins people for ever; one"
         " can be made on the settings page.",
     ),
@@ -109,7 +110,17 @@ _RECORDS: Mapping[str, str] = {
         " names, $delete anything."
     ),
     Reason.OPERATION_UNSUPPORTED: (
-        "Use one of Mixpanel's profile operations, spelt as its reference spells them: $set, $set_once, $unset, ..."
+        "Use one of the operations that group profiles have: $set, $set_once, $unset, $remove, $union, $delete."
+    ),
+    Reason.TYPE_CLASH: (
+        "Send $add for numbers only, $append, $union and $remove for lists only, or $unset the property first; the"
+        " record was left out as a whole."
+    ),
+    Reason.NUMBER_TOO_LARGE: "Start the sum anew with $set, or keep it in smaller units.",
+    Reason.GROUP_UNUSABLE: "Send $group_key and $group_id, both texts that are not empty, with every group update.",
+    Reason.IDENTITY_EVENT: (
+        "Leave $identify, $create_alias and $merge out of the file: on simplified ID merge an event with $device_id and"
+        " $user_id links them."
     ),
     Reason.PROFILE_FULL: "The profile has as many properties as fit: $unset those nobody uses, then send again.",
 }
