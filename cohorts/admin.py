@@ -33,6 +33,7 @@ from cohorts.models import (
     Person,
     PersonKey,
     Project,
+    Redirect,
     Refusal,
     ServiceAccount,
     User,
@@ -362,6 +363,16 @@ class PersonKeyAdmin(LargeTableAdmin):
     ordering = ("match_property_id", "person_id")
     search_fields = ("person_id__exact",)
     search_help_text = "Exact person id"
+
+
+@admin.register(Redirect)
+class RedirectAdmin(LargeTableAdmin):
+    """Who was merged into whom, and both profiles as they were."""
+
+    list_display = ("loser_id", "winner_id", "created_at", "swept_at")
+    ordering = ("loser_id",)
+    search_fields = ("winner_id__exact",)
+    search_help_text = "Exact id of the person who survived"
 
 
 def _is_last_owner(membership: Membership) -> bool:

@@ -17,7 +17,18 @@ from pyroaring import BitMap
 from pytest_django import Settings
 
 from cohorts.admin import FirstRowsPaginator, LargeTableAdmin
-from cohorts.models import Event, GroupProfile, MatchKey, Membership, Person, PersonKey, Project, Refusal, User
+from cohorts.models import (
+    Event,
+    GroupProfile,
+    MatchKey,
+    Membership,
+    Person,
+    PersonKey,
+    Project,
+    Redirect,
+    Refusal,
+    User,
+)
 from cohorts.partitions import ensure_partitions
 from integrations.bitmaps import bitmap_bytes
 from integrations.models import (
@@ -64,6 +75,7 @@ def shop(db: None) -> Project:
             " distinct_id) VALUES (%s, %s, gen_random_uuid(), now(), now(), 1, 'Purchase', 'ada')",
             [project.pk, now],
         )
+    Redirect.objects.create(project=project, loser_id=1, winner_id=2, created_at=now)
     GroupProfile.objects.create(project=project, group_key="company", group_id="acme", created_at=now)
     Refusal.objects.create(project=project, refused_date=now, endpoint="track", reason="No event", count=1, last_at=now)
     connection = make_connection(project)
