@@ -30,6 +30,7 @@ class Action(enum.Enum):
     DOWNLOAD = (Role.ANALYST, "Downloading records")
     CONNECT = (Role.ADMIN, "Connecting, changing or disconnecting destinations")
     ADMINISTER = (Role.ADMIN, "Changing the project and its service accounts")
+    ERASE = (Role.ADMIN, "Erasing people")
 
     def __init__(self, least_role: Role, words: str) -> None:
         self.least_role = least_role

@@ -25,6 +25,7 @@ from django.utils.functional import cached_property
 from cohorts.models import (
     Cohort,
     DistinctId,
+    Erasure,
     Event,
     GroupProfile,
     MatchKey,
@@ -275,6 +276,16 @@ class RefusalAdmin(ReadOnlyAdmin):
     ordering = ("-refused_date", "-pk")
 
 
+@admin.register(Erasure)
+class ErasureAdmin(ReadOnlyAdmin):
+    """Who had persons erased, when and how many; whom, only keyed hashes tell."""
+
+    list_display = ("task_id", "project", "requested_by", "requested_at", "person_count", "event_count", "key_count")
+    list_filter = (OfProject,)
+    list_select_related = ("project",)
+    ordering = ("-pk",)
+
+
 @admin.register(Event)
 class EventAdmin(LargeTableAdmin):
     """Events, newest first. No page of their own: the id alone would be looked for in every month."""
@@ -283,6 +294,9 @@ class EventAdmin(LargeTableAdmin):
     ordering = ("-dedup_at",)
     search_fields = ("name__exact",)
     search_help_text = "Exact event name"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        return Event.objects.visible()
 
 
 @admin.register(Person)

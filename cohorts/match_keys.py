@@ -18,9 +18,10 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import F
 
 from cohorts.arrays import by_key, number_array, text_array
+from cohorts.erasing.keys import revive_keys
 from cohorts.identity import ALIAS_PROPERTY
 from cohorts.models import MatchProperty, Person, Project
-from cohorts.transactions import in_one_transaction
+from cohorts.transactions import Overtaken, in_one_transaction
 from cohorts.values import JsonValue, Properties
 
 DEFAULT_MATCH_PROPERTY = ALIAS_PROPERTY
@@ -229,9 +230,15 @@ def _present_keys(cursor: CursorWrapper, project_id: int, pairs: Sequence[_Pair]
 def _key_ids(
     cursor: CursorWrapper, *, project_id: int, wanted: list[tuple[int, str | None]]
 ) -> dict[tuple[int, str | None], int]:
-    """Return the key of each (match property, value); ids are drawn only for values never seen (laws.md, L5)."""
+    """Return the key of each (match property, value); ids are drawn only for values never seen (laws.md, L5).
+
+    A key that was found is shared until the transaction ends, so that its value is not erased meanwhile (L8).
+    """
     known = _known_key_ids(cursor, project_id=project_id, wanted=wanted)
     unseen = [pair for pair in wanted if pair not in known]
+    if unseen:
+        known |= revive_keys(cursor, project_id=project_id, wanted=unseen)
+        unseen = [pair for pair in unseen if pair not in known]
     if unseen:
         cursor.execute(
             "INSERT INTO cohorts_matchkey (project_id, match_property_id, value)"
@@ -242,6 +249,9 @@ def _key_ids(
         known |= {(row[0], row[1]): row[2] for row in cursor.fetchall()}
         overtaken = [pair for pair in unseen if pair not in known]
         known |= _known_key_ids(cursor, project_id=project_id, wanted=overtaken)
+        if len(known) < len(wanted):
+            # Its value was erased in this very moment.
+            raise Overtaken
     return known
 
 
@@ -254,7 +264,8 @@ def _known_key_ids(
         "SELECT sent.match_property_id, sent.value, known.id"
         " FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS sent (project_id, match_property_id, value)"
         " CROSS JOIN LATERAL (SELECT id FROM cohorts_matchkey AS known WHERE known.project_id = sent.project_id"
-        " AND known.match_property_id = sent.match_property_id AND known.value = sent.value LIMIT 1) AS known",
+        " AND known.match_property_id = sent.match_property_id AND known.value = sent.value LIMIT 1"
+        " FOR KEY SHARE) AS known",
         [
             number_array([project_id] * len(wanted)),
             number_array([pair[0] for pair in wanted]),

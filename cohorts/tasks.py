@@ -1,4 +1,5 @@
-"""Celery's tasks of the core: the backfill of match keys (laws.md, L6), the sweep of redirects (L2) and of refusals.
+"""Celery's tasks of the core: the backfill of match keys (laws.md, L6), the sweeps of redirects (L2), of the events of
+erased persons (L8) and of refusals.
 
 The rows say how far each got, so a task that is lost, late or run twice costs time only.
 """
@@ -13,6 +14,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError as BrokerError
 
 from cohorts.data_health import sweep_refusals as sweep_refusals_of_all
+from cohorts.erasing.events import sweep_events
 from cohorts.identity.redirects import sweep_redirects
 from cohorts.match_keys import backfill
 from cohorts.models import MatchProperty
@@ -69,3 +71,25 @@ def request_backfill(match_property_id: int) -> None:
         backfill_match_property.apply_async(kwargs={"match_property_id": match_property_id}, retry=False)
     except BrokerError:
         logger.warning("backfill_not_enqueued", match_property_id=match_property_id)
+
+
+@shared_task(name="cohorts.sweep_erased_events")
+def sweep_erased_events() -> None:
+    """Delete the events of erased persons, for about a minute; beat asks again, which finds nothing or goes on."""
+    started = time.monotonic()
+    events = 0
+    while time.monotonic() - started < _SLICE_SECONDS:
+        swept = sweep_events(batch_size=_EVENTS_PER_BATCH)
+        events += swept.events
+        if not swept.events and not swept.persons:
+            break
+    if events:
+        logger.info("erased_events_swept", events=events)
+
+
+def request_sweep() -> None:
+    """Ask for a sweep, once an erasure is committed. Without a broker nothing is lost: beat asks too."""
+    try:
+        sweep_erased_events.apply_async(retry=False)
+    except BrokerError:
+        logger.warning("sweep_not_enqueued")

@@ -223,6 +223,8 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-redirects": {"task": "cohorts.sweep_redirects", "schedule": 30.0, "options": {"expires": 30}},
     # Days are what is kept; beat keeps no file, so an interval of a day would never end where it is restarted daily.
     "sweep-refusals": {"task": "cohorts.sweep_refusals", "schedule": 3600.0, "options": {"expires": 3600}},
+    "sweep-erased-events": {"task": "cohorts.sweep_erased_events", "schedule": 60.0, "options": {"expires": 60}},
+    "remove-erased": {"task": "integrations.remove_erased", "schedule": 15.0, "options": {"expires": 15}},
     "dynamic-sync": {
         "task": "integrations.dynamic_sync",
         "schedule": DYNAMIC_SYNC_TICK_SECONDS,

@@ -17,6 +17,7 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from cohorts.arrays import by_key, json_array, number_array, text_array, time_array
+from cohorts.erasing.events import drop_erased
 from cohorts.identity import is_usable
 from cohorts.identity.claims import DESCRIPTIONS, PlacedClaim
 from cohorts.identity.linking import link_persons
@@ -69,6 +70,8 @@ def ingest_events(
             linked = link_persons(cursor, project_id=project.pk, claims=claims, first_places=first_places, now=now)
             told = _told_refusals(ordered, rows, linked.refusals)
             inserted = _insert(cursor, project.pk, told, linked.persons, now) if told else 0
+            if inserted < len(told) and _drop_erased(cursor, project.pk, told):
+                inserted += _insert(cursor, project.pk, told, linked.persons, now)
             updated = 0
             if inserted < len(told):
                 updated = _replace_contents(cursor, project.pk, told)
@@ -199,6 +202,15 @@ def _insert(
         ],
     )
     return int(cursor.rowcount)
+
+
+def _drop_erased(cursor: CursorWrapper, project_id: int, rows: Sequence[_Row]) -> int:
+    return drop_erased(
+        cursor,
+        project_id=project_id,
+        dedup_ats=[row.dedup_at for row in rows],
+        dedup_hashes=[row.dedup_hash for row in rows],
+    )
 
 
 def _replace_contents(cursor: CursorWrapper, project_id: int, rows: Sequence[_Row]) -> int:

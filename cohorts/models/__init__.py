@@ -1,6 +1,7 @@
-"""The core's tables, by noun: projects and access, people and their ids, events, cohorts."""
+"""The core's tables, by noun: projects and access, people and their ids, events, erasures, cohorts."""
 
 from cohorts.models.cohorts import Cohort
+from cohorts.models.erasures import ErasedKey, ErasedPerson, Erasure
 from cohorts.models.events import Event, Refusal
 from cohorts.models.groups import GroupProfile
 from cohorts.models.people import DistinctId, MatchKey, MatchProperty, Person, PersonKey, Redirect
@@ -9,6 +10,9 @@ from cohorts.models.projects import Membership, Project, ServiceAccount, User
 __all__ = [
     "Cohort",
     "DistinctId",
+    "ErasedKey",
+    "ErasedPerson",
+    "Erasure",
     "Event",
     "GroupProfile",
     "MatchKey",

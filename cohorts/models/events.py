@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from django.db import models
 
+from cohorts.models.erasures import ErasedPerson
 from cohorts.models.projects import Project
+
+
+class EventQuerySet(models.QuerySet["Event"]):
+    def visible(self) -> EventQuerySet:
+        """Return the events without those of erased persons that are not swept yet (`cohorts/erasing/`)."""
+        return self.alias(
+            is_erased=models.Exists(
+                ErasedPerson.objects.filter(
+                    project_id=models.OuterRef("project_id"), person_id=models.OuterRef("person_id")
+                )
+            )
+        ).filter(is_erased=False)
 
 
 class Event(models.Model):
@@ -28,6 +41,8 @@ class Event(models.Model):
     # 8 bytes over name and properties: a repeated event whose content is the same is not written again.
     content_hash = models.BigIntegerField()
     properties = models.JSONField(default=dict)
+
+    objects = EventQuerySet.as_manager()
 
     class Meta:
         db_table = "cohorts_event"
