@@ -24,20 +24,23 @@ from integrations.accounts import account_of
 from integrations.delivery import Delivered, deliver, tags_by_recipient
 from integrations.destinations import destination_named
 from integrations.destinations.base import DestinationClient, RemoteSegment
-from integrations.diff import Batch, Plan, earliest_clock, is_finished
+from integrations.diff import Batch, Plan, earliest_clock, is_finished, without
 from integrations.errors import CredentialRefused, Permanent, SentenceError, Temporary
 from integrations.failures import fail_sync, retry_one_time_syncs
 from integrations.lease import Lease, database_now
 from integrations.ledger import Entry, Kind, append, fold, read_states
-from integrations.models import Connection, Ledger, LedgerEntry, Run
+from integrations.models import Connection, Ledger, LedgerEntry, Run, Sync
 from integrations.patience import Patience, patiently
 from integrations.rate import RateLimiter, limiter_for
+from integrations.removals import due_recipients
 from integrations.runs import (
     OpenRun,
     admit_run,
+    cancel_running,
     fail_runs,
     known_rejected,
     known_unmatched,
+    queue_run,
     record_progress,
     reopen_run,
     sets_of,
@@ -81,6 +84,8 @@ class ConnectionPass:
     batch_number: int = 0
     # Ledgers whose renamed segment was tried in this slice.
     renaming: set[int] = field(default_factory=set)
+    # Keys that turned out to be tombstones while they were to be written.
+    tombstones: BitMap = field(default_factory=BitMap)
     # The run that is being resolved: an unexpected error is its own, and must not stop the others for ever.
     resolving: Run | None = None
 
@@ -98,6 +103,7 @@ class ConnectionPass:
         )
         work._load(connection.ledgers.filter(app=connection.app, sync__isnull=False))
         work._load(connection.ledgers.filter(app=connection.app, is_draining=True))
+        work._load(connection.ledgers.filter(app=connection.app, is_erasing=True))
         running = Run.objects.filter(sync__connection=connection, status=Run.Status.RUNNING)
         for run in running.select_related("sync"):
             work._take_up(run, BitMap() if run.is_removal else wanted_of(run))
@@ -106,7 +112,10 @@ class ConnectionPass:
 
     def _load(self, ledgers: Iterable[Ledger]) -> None:
         new = {ledger.pk: ledger for ledger in ledgers if ledger.pk not in self.ledgers}
+        if not new:
+            return
         now = database_now()
+        live = set(Sync.objects.filter(ledger_id__in=new).values_list("ledger_id", flat=True))
         with_entries = LedgerEntry.objects.filter(ledger_id__in=new).values_list("ledger_id", flat=True).distinct()
         for ledger_id in list(with_entries):
             with self.lease.fenced():
@@ -116,6 +125,7 @@ class ConnectionPass:
             self.plans[ledger_id] = Plan(ledger_id=ledger_id, tag=new[ledger_id].tag, state=state)
             if new[ledger_id].is_draining:
                 self.plans[ledger_id].wanted = BitMap()
+            self.plans[ledger_id].is_archived = new[ledger_id].pk not in live
 
     def _take_up(self, run: Run, wanted: BitMap) -> None:
         """Make `run` the one that its ledger's plan works for."""
@@ -123,7 +133,7 @@ class ConnectionPass:
         now = database_now()
         unmatched = known_unmatched(run=run, app_id=self.connection.app_id, now=now)
         rejected = known_rejected(run=run, ledger_id=plan.ledger_id, now=now)
-        plan.wanted = wanted
+        plan.wanted, plan.is_archived = wanted, False
         plan.given_up = BitMap()
         plan.known_unmatched, plan.unmatched = unmatched.everybody, unmatched.not_now
         plan.known_rejected, plan.rejected = rejected.everybody, rejected.not_now
@@ -131,7 +141,7 @@ class ConnectionPass:
     # --- Step 4, resolve -------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Drop what was cancelled, paused or deleted since the last batch. Raises LeaseLost when fenced out."""
+        """Drop what was cancelled, paused, deleted or erased since the last batch. Raises LeaseLost when fenced out."""
         with self.lease.fenced():
             runs = Run.objects.filter(pk__in=self._run_ids()).select_for_update()
             statuses = dict(runs.values_list("id", "status"))
@@ -143,21 +153,53 @@ class ConnectionPass:
                     del self.runs[ledger_id]
                     self.plans[ledger_id].wanted = None
         flags = {
-            pk: (is_draining, renamed_to)
-            for pk, is_draining, renamed_to in Ledger.objects.filter(pk__in=self.ledgers).values_list(
-                "id", "is_draining", "renamed_to"
+            pk: (is_draining, is_erasing, renamed_to)
+            for pk, is_draining, is_erasing, renamed_to in Ledger.objects.filter(pk__in=self.ledgers).values_list(
+                "id", "is_draining", "is_erasing", "renamed_to"
             )
         }
         for ledger_id, ledger in list(self.ledgers.items()):
             if ledger_id not in flags:
                 self.forget(ledger_id)
                 continue
-            ledger.is_draining, ledger.renamed_to = flags[ledger_id]
+            ledger.is_draining, ledger.is_erasing, ledger.renamed_to = flags[ledger_id]
             plan = self.plans[ledger_id]
             if ledger.is_draining:
                 plan.wanted = BitMap()
             elif ledger_id not in self.runs:
                 plan.wanted = None
+        self._note_erased()
+
+    def _note_erased(self) -> None:
+        """Tell the plans whom nobody may carry to the destination any more; a run that wants them is done anew.
+
+        Its members were counted with them, so its counts could not add up (design.md, invariant 5).
+        """
+        if self.tombstones:
+            # Set again meanwhile, a value has its key back.
+            still = MatchKey.objects.filter(
+                project_id=self.connection.project_id, pk__in=list(self.tombstones), value=None
+            )
+            self.tombstones = BitMap(still.values_list("pk", flat=True))
+        erased = due_recipients(self.connection.match_property) | self.tombstones
+        if erased:
+            self._load(self.connection.ledgers.filter(app=self.connection.app, is_erasing=True))
+        for ledger_id, plan in self.plans.items():
+            plan.erased = erased
+            if ledger_id in self.runs and plan.wanted is not None and plan.wanted & erased:
+                self._run_anew(ledger_id)
+
+    def _run_anew(self, ledger_id: int) -> None:
+        run, now = self.runs[ledger_id].run, database_now()
+        with self.lease.fenced():
+            if not self.is_there(ledger_id):
+                return
+            self._keep_outcomes(ledger_id)
+            sentence = "Somebody was erased while this run was under way; another run goes on without them."
+            cancel_running(run=run, sentence=sentence, now=now)
+            queue_run(sync=run.sync, trigger=run.trigger, now=now, is_retry=run.is_retry)
+        del self.runs[ledger_id]
+        self.plans[ledger_id].wanted = None
 
     def rename_segments(self) -> None:
         """Carry renamed cohorts over, once a pass; a destination that cannot be used now gets the name later."""
@@ -243,27 +285,30 @@ class ConnectionPass:
 
     # --- Steps 6 and 7, deliver and record ---------------------------------------------------------------------------
 
-    def deliver(self, batch: Batch) -> Delivered:
-        """Write the batch's intents, then send its requests."""
-        addresses = dict(
-            MatchKey.objects.filter(
-                project_id=self.connection.project_id, id__in=batch.recipients, value__isnull=False
-            ).values_list("id", "value")
-        )
-        if len(addresses) != len(batch.recipients):
-            missing = len(batch.recipients) - len(addresses)
-            raise RuntimeError(f"{missing} recipients of connection {self.connection.pk} have no match key")
-        by_recipient = tags_by_recipient(batch, {pk: plan.tag for pk, plan in self.plans.items()})
+    def deliver(self, batch: Batch) -> tuple[Batch, Delivered]:
+        """Write the batch's intents, then send its requests; return the batch without whom was erased meanwhile.
+
+        That is looked up under the lock under which values are erased (`integrations/removals.py`).
+        """
         self.batch_number += 1
         now = database_now()
         with self.lease.fenced():
+            keys = MatchKey.objects.filter(project_id=self.connection.project_id, id__in=batch.recipients)
+            addresses = dict(keys.values_list("id", "value"))
+            if len(addresses) != len(batch.recipients):
+                missing = len(batch.recipients) - len(addresses)
+                raise RuntimeError(f"{missing} recipients of connection {self.connection.pk} have no match key")
+            tombstones = BitMap([pk for pk, value in addresses.items() if value is None])
+            self.tombstones |= tombstones
+            batch = without(batch, due_recipients(self.connection.match_property), unaddressed=tombstones)
             intents = [
                 Entry(ledger_id, Kind.INTENT, value, recipients)
                 for value, by_ledger in ((True, batch.setting), (False, batch.clearing))
                 for ledger_id, recipients in by_ledger.items()
             ]
             append(token=self.lease.token, batch_number=self.batch_number, entries=intents, at=now)
-        return deliver(
+        by_recipient = tags_by_recipient(batch, {pk: plan.tag for pk, plan in self.plans.items()})
+        return batch, deliver(
             client=self.client,
             writes={recipient: (str(addresses[recipient]), tags) for recipient, tags in by_recipient.items()},
             limiter=self.limiter,
@@ -366,7 +411,7 @@ class ConnectionPass:
 
     def seconds_to_wait(self, *, now: dt.datetime) -> float | None:
         """Return the time until something can be written; None when the connection's work is over for now."""
-        plans = [plan for plan in self.plans.values() if plan.wanted is not None and not is_finished(plan)]
+        plans = [plan for plan in self.plans.values() if not is_finished(plan)]
         if not plans:
             is_backfilling = self.connection.match_property.completed_at is None
             has_queued = Run.objects.filter(sync__connection=self.connection, status=Run.Status.QUEUED).exists()

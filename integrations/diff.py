@@ -27,6 +27,10 @@ class Plan:
     known_rejected: BitMap = field(default_factory=BitMap)
     unmatched: BitMap = field(default_factory=BitMap)
     rejected: BitMap = field(default_factory=BitMap)
+    # Erased persons' keys: whatever is wanted, their tags go (laws.md, L8).
+    erased: BitMap = field(default_factory=BitMap)
+    # An archived ledger is here for its erased persons only: its other tags do not travel along.
+    is_archived: bool = field(default=False, init=False)
     # Given up in this pass after repeated temporary failures.
     given_up: BitMap = field(default_factory=BitMap)
 
@@ -34,13 +38,15 @@ class Plan:
         """Return the recipients whose tag is still to be set, those in doubt included."""
         if self.wanted is None:
             return BitMap()
-        return self.wanted - self.state.settled - self.unmatched - self.rejected - self.given_up
+        return self.wanted - self.state.settled - self.unmatched - self.rejected - self.given_up - self.erased
 
     def to_clear(self) -> BitMap:
         """Return the recipients whose tag is still to be cleared, those in doubt included."""
-        if self.wanted is None:
-            return BitMap()
-        return self.state.possible - self.wanted - self.given_up
+        possible = self.state.possible
+        unwanted = possible & self.erased
+        if self.wanted is not None:
+            unwanted |= possible - self.wanted
+        return unwanted - self.given_up
 
 
 @dataclass(frozen=True)
@@ -93,17 +99,29 @@ def next_batch(*, plans: Iterable[Plan], size: int, held_back: BitMap, now: dt.d
         return None
     setting_by, clearing_by = {}, {}
     for plan in plans:
-        if plan.wanted is None:
+        not_now = plan.erased | plan.state.waiting(value=True, now=now)
+        if plan.wanted is not None:
+            setting_by[plan.ledger_id] = chosen & plan.wanted - plan.rejected - not_now
+        elif not plan.is_archived:
             # A tag that is known to be there travels along and heals what others changed; it may not be contrary to
             # a removal that is under way.
-            setting_by[plan.ledger_id] = chosen & plan.state.settled - plan.state.waiting(value=True, now=now)
-        else:
-            setting_by[plan.ledger_id] = chosen & plan.wanted - plan.rejected - plan.state.waiting(value=True, now=now)
-            clearing_by[plan.ledger_id] = chosen & plan.to_clear()
+            setting_by[plan.ledger_id] = chosen & plan.state.settled - not_now
+        clearing_by[plan.ledger_id] = chosen & plan.to_clear()
     return Batch(
         recipients=list(chosen),
         setting={pk: bitmap for pk, bitmap in setting_by.items() if bitmap},
         clearing={pk: bitmap for pk, bitmap in clearing_by.items() if bitmap},
+    )
+
+
+def without(batch: Batch, erased: BitMap, *, unaddressed: BitMap) -> Batch:
+    """Return the batch with no tag set for `erased` recipients and nothing written to `unaddressed` ones."""
+    setting = {pk: bitmap - erased - unaddressed for pk, bitmap in batch.setting.items()}
+    clearing = {pk: bitmap - unaddressed for pk, bitmap in batch.clearing.items()}
+    return Batch(
+        recipients=list(BitMap.union(BitMap(), *setting.values(), *clearing.values())),
+        setting={pk: bitmap for pk, bitmap in setting.items() if bitmap},
+        clearing={pk: bitmap for pk, bitmap in clearing.items() if bitmap},
     )
 
 

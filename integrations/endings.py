@@ -42,12 +42,26 @@ def finish_runs(work: ConnectionPass, *, now: dt.datetime) -> None:
     for ledger_id, ledger in list(work.ledgers.items()):
         if ledger.is_draining and ledger_id not in work.runs and not work.plans[ledger_id].state.possible:
             _end_drain(work, ledger_id)
+    _end_erasing(work)
     if work.connection.is_draining and not any(ledger.is_draining for ledger in work.ledgers.values()):
         with work.lease.fenced():
             Connection.objects.filter(pk=work.connection.pk, is_draining=True).update(
                 is_draining=False, credential="", credential_hint=""
             )
         work.connection.is_draining = False
+
+
+def _end_erasing(work: ConnectionPass) -> None:
+    """No tag of an erased person is left in these ledgers; an archived one was taken up for nothing else."""
+    for ledger_id, ledger in list(work.ledgers.items()):
+        plan = work.plans[ledger_id]
+        if not ledger.is_erasing or plan.state.possible & plan.erased:
+            continue
+        with work.lease.fenced():
+            Ledger.objects.filter(pk=ledger_id).update(is_erasing=False)
+        ledger.is_erasing = False
+        if plan.is_archived and not ledger.is_draining and ledger_id not in work.runs:
+            work.forget(ledger_id)
 
 
 def _note_missing_segment(ledger: Ledger, *, is_empty: bool, run: Run) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cohorts.models import MatchKey, PersonKey
 from integrations.bitmaps import read_bitmap
+from integrations.members_csv import hidden_keys
 from integrations.models import RejectedRecipient, Run, RunBitmap, UnmatchedRecipient
 
 SAMPLE_MEMBERS = 20
@@ -46,8 +47,9 @@ def samples_of(run: Run) -> list[Sample]:
     if not recipients:
         return []
     keys = MatchKey.objects.filter(project_id=run.project_id, id__in=recipients)
-    values = dict(keys.values_list("id", "value"))
-    distinct_ids = _distinct_ids(run, recipients)
+    hidden = hidden_keys(run, recipients)
+    values = {pk: value for pk, value in keys.values_list("id", "value") if pk not in hidden}
+    distinct_ids = _distinct_ids(run, list(values))
     answers = {Kind.REJECTED: _rejections(run, recipients), Kind.UNMATCHED: _unknown(run, recipients)}
     return [
         Sample(kind, distinct_ids.get(recipient, ""), values.get(recipient), answers[kind].get(recipient))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from pyroaring import BitMap
 
-from cohorts.models import MatchKey, PersonKey
+from cohorts.models import ErasedKey, MatchKey, PersonKey
 from cohorts.spreadsheets import cell
 from integrations.models import RejectedRecipient, Run, RunBitmap, UnmatchedRecipient
 from integrations.runs import bitmap_of, wanted_of
@@ -24,7 +24,8 @@ def members_rows(*, run: Run) -> Iterator[Sequence[str]]:
     """Yield the header, then one row per recipient: what the run had to do, and what came of it.
 
     `distinct_id` is the person who carries the id today, the oldest one when profiles share it; empty when nobody does.
-    A cell that a spreadsheet would take for a formula is prefixed with an apostrophe.
+    Of somebody who was erased since, both are hidden, also where a new person has the same id now. A cell that a
+    spreadsheet would take for a formula is prefixed with an apostrophe.
     """
     yield HEADER
     if run.as_of is None:
@@ -50,6 +51,7 @@ def members_rows(*, run: Run) -> Iterator[Sequence[str]]:
 def _rows(run: Run, operation: str, outcome: str, recipients: list[int]) -> Iterator[Sequence[str]]:
     keys = MatchKey.objects.filter(project_id=run.project_id, id__in=recipients)
     values = dict(keys.values_list("id", "value"))
+    hidden = hidden_keys(run, recipients)
     # Newest first, so that the oldest person of a shared key is the one that stays in the dict.
     persons = (
         PersonKey.objects.filter(
@@ -61,14 +63,33 @@ def _rows(run: Run, operation: str, outcome: str, recipients: list[int]) -> Iter
     distinct_ids: dict[int | None, str] = dict(persons)
     reasons = _reasons(run, outcome, recipients)
     for recipient in recipients:
-        value = values.get(recipient)
+        value = None if recipient in hidden else values.get(recipient)
         yield (
-            cell(distinct_ids.get(recipient, "")),
+            "" if value is None else cell(distinct_ids.get(recipient, "")),
             ERASED if value is None else cell(value),
             operation,
             outcome,
             reasons.get(recipient, LEFT if outcome == "left" else ""),
         )
+
+
+def hidden_keys(run: Run, recipients: Sequence[int]) -> set[int]:
+    """Return the recipients of whom a run shows nothing any more: erased persons', from the request on.
+
+    Whoever set the same value again later is nobody the run knew. Who shared the value all along still has it.
+    """
+    holders = PersonKey.objects.filter(
+        project_id=run.project_id, match_key_id=OuterRef("match_key_id"), person__project_id=run.project_id
+    )
+    rows = (
+        ErasedKey.objects.filter(project_id=run.project_id, match_key_id__in=recipients)
+        .annotate(
+            is_held=Exists(holders),
+            is_shared=Exists(holders.filter(person__created_at__lte=OuterRef("erasure__requested_at"))),
+        )
+        .filter(Q(is_held=False) | Q(is_shared=False, erasure__requested_at__gte=run.as_of))
+    )
+    return set(rows.values_list("match_key_id", flat=True))
 
 
 def _reasons(run: Run, outcome: str, recipients: list[int]) -> dict[int, str]:

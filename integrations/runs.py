@@ -68,6 +68,13 @@ def cancel_open_runs(*, sync: Sync, sentence: str, now: dt.datetime) -> int:
     )
 
 
+def cancel_running(*, run: Run, sentence: str, now: dt.datetime) -> None:
+    """Cancel this one run, whose place another one takes."""
+    Run.objects.filter(pk=run.pk, status=Run.Status.RUNNING).update(
+        status=Run.Status.CANCELLED, error=sentence, finished_at=now, waiting_for=""
+    )
+
+
 def admit_run(
     *, run: Run, plan: Plan, coverage: Coverage | None, cohort_version: int, now: dt.datetime
 ) -> OpenRun | None:

@@ -62,7 +62,7 @@ def work_step(work: ConnectionPass, *, now: dt.datetime) -> float | None:
     )
     if batch is None:
         return work.seconds_to_wait(now=now)
-    delivered = work.deliver(batch)
+    batch, delivered = work.deliver(batch)
     work.record(batch, delivered)
     return 0.0
 
@@ -215,6 +215,7 @@ def _has_work(prefix: str) -> Q:
     return (
         Q(**{f"{prefix}syncs__runs__status__in": [Run.Status.QUEUED, Run.Status.RUNNING]})
         | Q(**{f"{prefix}ledgers__is_draining": True})
+        | Q(**{f"{prefix}ledgers__is_erasing": True})
         | Q(**{f"{prefix}is_draining": True})
         | Q(**renamed)
     )

@@ -1,4 +1,5 @@
-"""Celery's part: look whether there is work, and work a slice. Both may run twice, late or never without harm."""
+"""Celery's part: look whether there is work, work a slice, see to erased persons' tags. Each may run twice, late or
+never without harm."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from integrations.errors import LeaseLost
 from integrations.lease import database_now
 from integrations.models import DestinationApp
+from integrations.removals import advance_removals
 from integrations.schedule import start_due_syncs
 from integrations.sync import apps_with_work, run_slice
 
@@ -47,6 +49,23 @@ def deliver_slice(*, app_id: int) -> None:
         logger.info("lease_lost", app_id=app_id)
     if app_id in apps_with_work(now=database_now()):
         request_slice(app_id)
+
+
+@shared_task(name="integrations.remove_erased")
+def remove_erased() -> None:
+    """Have the tags of erased persons removed, and erase the values that no destination holds any more."""
+    now = database_now()
+    waiting = advance_removals(now=now)
+    for app_id in set(waiting) & set(apps_with_work(now=now)):
+        request_slice(app_id)
+
+
+def request_removals() -> None:
+    """Ask for it, once an erasure is committed. Without a broker nothing is lost: beat asks too."""
+    try:
+        remove_erased.apply_async(retry=False)
+    except BrokerError:
+        logger.warning("removals_not_enqueued")
 
 
 def request_slice(app_id: int) -> None:

@@ -31,6 +31,8 @@ class Ledger(models.Model):
     # Draining: nothing is wanted any more; every tag is removed, then (with `is_segment_doomed`) the segment.
     is_draining = models.BooleanField(default=False)
     is_segment_doomed = models.BooleanField(default=False)
+    # Tags of erased persons are to be removed, whatever became of the sync (`integrations/removals.py`).
+    is_erasing = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
