@@ -16,7 +16,7 @@ from cohorts.catalog import CohortInUse, InvalidCohort
 from cohorts.counting import KeysNotReady
 from cohorts.definition import InvalidDefinition
 from cohorts.resolve import ResolveTimeout
-from cohortsync.api import cohorts, connections, runs, syncs
+from cohortsync.api import cohorts, connections, erasures, runs, syncs
 from cohortsync.api.auth import may
 from cohortsync.api.problems import FieldProblem, Problem, invalid, not_found, unauthenticated, wait
 from cohortsync.api.wire import ExactRenderer, StrictParser
@@ -37,7 +37,7 @@ api = NinjaAPI(
     renderer=ExactRenderer(),
 )
 PROJECT = "projects/{int:project_id}/"
-for module in (cohorts, connections, syncs, runs):
+for module in (cohorts, connections, syncs, runs, erasures):
     api.add_router(PROJECT, module.router)
 
 # What a failure of a layer below means to a caller. Each carries its sentence from where the reason was known.

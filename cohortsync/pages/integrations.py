@@ -22,6 +22,7 @@ from integrations.access import connection_for, syncs_of
 from integrations.destinations import destinations
 from integrations.destinations.base import Destination
 from integrations.models import Connection, Run, Sync
+from integrations.removals import tags_left
 
 SYNCS_PER_PAGE = 100
 # Chosen when the address names none: one that works, else one that could be repaired.
@@ -93,11 +94,14 @@ def _chosen(wish: str | None, picker: list[Connection]) -> Connection | None:
 
 
 def _opened(connection: Connection) -> dict[str, object]:
+    can_send = connection.status == Connection.Status.CONNECTED or connection.is_draining
     whole = Sync.objects.filter(connection=connection).aggregate(last_synced_at=Max("last_finished_at"))
     return {
         "connection": connection,
         "last_synced_at": whole["last_synced_at"],
         "segments_left": connection.ledgers.filter(is_draining=True).count() if connection.is_draining else 0,
+        # One that can send removes the tags of erased people by itself.
+        "tags_left": [] if can_send else tags_left(connection),
         "sandbox_url": settings.SANDBOX_URL if connection.is_sandbox else None,
     }
 

@@ -40,7 +40,7 @@ def importer(*, authorization: str, project_id: str, api_key: str, now: dt.datet
     service account may leave out, for it belongs to one project. Raises CredentialsRefused, and AccessDenied when the
     account's role is too low.
     """
-    username, secret = _basic(authorization) if authorization else (api_key, "")
+    username, secret = basic_credentials(authorization) if authorization else (api_key, "")
     if "\0" in username:
         raise CredentialsRefused
     if not secret:
@@ -56,7 +56,8 @@ def importer(*, authorization: str, project_id: str, api_key: str, now: dt.datet
     return Importer(account.project, is_authenticated=True)
 
 
-def _basic(authorization: str) -> tuple[str, str]:
+def basic_credentials(authorization: str) -> tuple[str, str]:
+    """Return username and secret of an Authorization header. Raises CredentialsRefused for anything but Basic."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() == "bearer":
         raise CredentialsRefused(

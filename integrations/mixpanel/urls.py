@@ -2,11 +2,13 @@
 
 from django.urls import re_path
 
-from integrations.mixpanel import views
+from integrations.mixpanel import deletions, views
 
 urlpatterns = [
     re_path(r"^track/?$", views.track, name="track"),
     re_path(r"^import/?$", views.import_, name="import"),
     re_path(r"^engage/?$", views.engage, name="engage"),
     re_path(r"^groups/?$", views.groups, name="groups"),
+    re_path(r"^api/app/data-deletions/v3\.0/?$", deletions.create, name="data-deletions"),
+    re_path(r"^api/app/data-deletions/v3\.0/(?P<tracking_id>[^/]+)/?$", deletions.task, name="data-deletion"),
 ]

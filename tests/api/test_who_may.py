@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from cohortsync.api import docs
+from integrations.erasing import erase_people
 from tests.api.cast import browsing, calling, make_account, make_member
 from tests.api.conftest import Premises
 from tests.cast import property_definition
 
 ROLES = ["owner", "admin", "analyst", "consumer"]
-READ, WRITE, CONNECT = "consumer", "analyst", "admin"
+READ, WRITE, CONNECT, ERASE = "consumer", "analyst", "admin", "admin"
 
 # Every call with the least role that may; bodies are valid, so that only access can refuse.
 CALLS: list[tuple[str, str, object, str]] = [
@@ -40,6 +42,9 @@ CALLS: list[tuple[str, str, object, str]] = [
     ("GET", "runs", None, READ),
     ("GET", "runs/{run_id}", None, READ),
     ("GET", "runs/{run_id}/members.csv", None, READ),
+    ("GET", "erasures", None, ERASE),
+    ("POST", "erasures", {"distinct_ids": ["nobody"]}, ERASE),
+    ("GET", "erasures/{erasure_id}", None, ERASE),
 ]
 
 
@@ -50,6 +55,9 @@ def with_ids(premises: Premises, path: str, body: object) -> tuple[str, object]:
         "connection_id": premises.connection.pk,
         "sync_id": premises.sync.pk,
         "run_id": premises.run.pk,
+        "erasure_id": erase_people(
+            project=premises.project, distinct_ids=["nobody"], requested_by="us", now=timezone.now()
+        ).task_id,
     }
     if isinstance(body, dict):
         body = {

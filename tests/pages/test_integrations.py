@@ -7,17 +7,21 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from cohorts.models import Project
+from integrations.connections import disconnect, update_connection
 from integrations.destinations import destinations
 from integrations.destinations.forms import ConnectionForm
+from integrations.erasing import erase_people
 from integrations.models import Connection, Sync
+from integrations.removals import advance_removals
 from tests.cast import make_cohort
 from tests.free_ports import free_port
 from tests.pages.words import text_of
 from tests.sandbox_app import SandboxApp
 from tests.sync.conftest import short_clocks
-from tests.sync.stories import connect_to, export
+from tests.sync.stories import connect_to, export, work
 
 __all__ = ["short_clocks"]
 
@@ -215,3 +219,23 @@ def test_every_destination_brings_its_own_form(kind: str) -> None:
     assert form.credential_fields
     assert destination.label
     assert destination.summary.endswith(".")
+
+
+def test_a_disconnected_connection_says_how_many_erased_people_still_carry_which_tag_and_not_who(
+    as_owner: Client, shop: Project, onesignal: SandboxApp
+) -> None:
+    onesignal.add_users("ann", "bob", "cat")
+    crm = connect_to(onesignal, shop)
+    sync, _ = export(make_cohort(shop), crm)
+    erase_people(project=shop, distinct_ids=["ann", "bob"], requested_by="dpo", now=timezone.now())
+    assert "were erased" not in text_of(as_owner.get(page_of(shop, crm)))
+    disconnect(connection=crm, delete_segments=False, now=timezone.now())
+    answer = as_owner.get(page_of(shop, crm))
+    assert f"“(CohortSync) Pro users” ( {sync.ledger.tag}): 2 people" in text_of(answer)
+    assert not {"ann", "bob"} & set(text_of(answer).split())
+    update_connection(connection=crm, credentials={"api_key": onesignal.api_key}, now=timezone.now())
+    advance_removals(now=timezone.now())
+    work(crm)
+    disconnect(connection=crm, delete_segments=False, now=timezone.now())
+    advance_removals(now=timezone.now())
+    assert "were erased" not in text_of(as_owner.get(page_of(shop, crm)))
