@@ -122,6 +122,7 @@ def maintain_keys(
         project_id=project_id,
         wanted=sorted({(property_id, key.value) for (property_id, _), key in changed.items() if key.value is not None}),
     )
+    _keep_former(cursor, project_id, sorted(pair for pair in changed if present.get(pair, WITHOUT).value is not None))
     gone = sorted(pair for pair, key in changed.items() if key == WITHOUT)
     if gone:
         cursor.execute(
@@ -163,6 +164,22 @@ def maintain_keys(
                     text_array([changed[pair].invalid_reason for pair in pairs]),
                 ],
             )
+
+
+def _keep_former(cursor: CursorWrapper, project_id: int, pairs: Sequence[_Pair]) -> None:
+    """Note which keys these persons are about to lose: exports may still hold them when a person is erased (L8)."""
+    if not pairs:
+        return
+    cursor.execute(
+        "INSERT INTO cohorts_formerkey (project_id, person_id, match_key_id)"
+        " SELECT sent.project_id, sent.person_id, held.match_key_id"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS sent (project_id, match_property_id, person_id)"
+        " CROSS JOIN LATERAL (SELECT match_key_id FROM cohorts_personkey AS held"
+        " WHERE held.project_id = sent.project_id AND held.match_property_id = sent.match_property_id"
+        " AND held.person_id = sent.person_id AND held.match_key_id IS NOT NULL LIMIT 1) AS held"
+        " ON CONFLICT DO NOTHING",
+        _pair_arrays(project_id, pairs),
+    )
 
 
 def backfill(*, match_property: MatchProperty, batch_size: int, now: dt.datetime) -> bool:

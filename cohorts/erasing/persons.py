@@ -145,7 +145,7 @@ def _keys(
 ) -> dict[int, tuple[int, str | None]]:
     """Return the keys that are the persons', as key -> (match property, value).
 
-    Those they hold, and those whose value is one of their ids: a key they held before their property changed.
+    Those they hold or held before their property changed, and those whose value is one of their ids.
     """
     ordered = sorted(ids)
     cursor.execute(
@@ -161,6 +161,17 @@ def _keys(
     )
     keys: dict[int, tuple[int, str | None]] = {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
     cursor.execute(
+        "SELECT known.id, known.match_property_id, known.value"
+        " FROM unnest(%s::bigint[], %s::bigint[]) AS sent (project_id, id)"
+        " CROSS JOIN LATERAL (SELECT match_key_id FROM cohorts_formerkey AS former"
+        " WHERE former.project_id = sent.project_id AND former.person_id = sent.id OFFSET 0) AS former"
+        " CROSS JOIN LATERAL (SELECT id, match_property_id, value FROM cohorts_matchkey AS known"
+        " WHERE known.project_id = sent.project_id AND known.id = former.match_key_id AND known.value IS NOT NULL"
+        " LIMIT 1) AS known",
+        [number_array([project_id] * len(persons)), number_array(persons)],
+    )
+    keys |= {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
+    cursor.execute(
         "SELECT known.id, property.id, sent.value FROM unnest(%s::bigint[], %s::text[]) AS sent (project_id, value)"
         " JOIN cohorts_matchproperty AS property ON property.project_id = sent.project_id"
         " CROSS JOIN LATERAL (SELECT id FROM cohorts_matchkey AS known WHERE known.project_id = sent.project_id"
@@ -171,7 +182,7 @@ def _keys(
 
 
 def _delete(cursor: CursorWrapper, project_id: int, known: Collection[str], persons: Sequence[int]) -> None:
-    """Delete ids and persons; the persons' holds on keys go with them (the foreign key cascades)."""
+    """Delete ids and persons; what they hold and held of keys goes with them (the foreign keys cascade)."""
     cursor.execute(
         by_key(
             "DELETE FROM cohorts_distinctid AS known USING unnest(%s::bigint[], %s::text[]) AS gone (project_id, id)"

@@ -4,7 +4,7 @@ from cohorts.models.cohorts import Cohort
 from cohorts.models.erasures import ErasedKey, ErasedPerson, Erasure
 from cohorts.models.events import Event, Refusal
 from cohorts.models.groups import GroupProfile
-from cohorts.models.people import DistinctId, MatchKey, MatchProperty, Person, PersonKey, Redirect
+from cohorts.models.people import DistinctId, FormerKey, MatchKey, MatchProperty, Person, PersonKey, Redirect
 from cohorts.models.projects import Membership, Project, ServiceAccount, User
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ErasedPerson",
     "Erasure",
     "Event",
+    "FormerKey",
     "GroupProfile",
     "MatchKey",
     "MatchProperty",

@@ -126,3 +126,18 @@ class PersonKey(models.Model):
 
     def __str__(self) -> str:
         return f"person {self.person_id}: key {self.match_key_id}"
+
+
+class FormerKey(models.Model):
+    """A key that a person had before their match property changed: erasing the person erases its value too."""
+
+    id = models.BigAutoField(primary_key=True)
+    project = models.ForeignKey(Project, on_delete=models.DO_NOTHING, db_constraint=False)
+    person = models.ForeignKey(Person, on_delete=models.DO_NOTHING, db_constraint=False, related_name="former_keys")
+    match_key = models.ForeignKey(MatchKey, on_delete=models.DO_NOTHING, db_constraint=False)
+
+    class Meta:
+        db_table = "cohorts_formerkey"
+
+    def __str__(self) -> str:
+        return f"person {self.person_id}: once key {self.match_key_id}"

@@ -13,8 +13,8 @@ from django.utils import timezone
 from cohorts.erasing.events import sweep_events
 from cohorts.erasing.progress import is_complete
 from cohorts.ingest import apply_profile_updates
-from cohorts.messages import ProfileUpdate, Set
-from cohorts.models import ErasedKey, Erasure, MatchKey, Person, Project
+from cohorts.messages import Delete, ProfileUpdate, Set
+from cohorts.models import DistinctId, ErasedKey, Erasure, MatchKey, Person, Project
 from integrations.connections import disconnect, update_connection
 from integrations.erasing import erase_people
 from integrations.errors import Conflict
@@ -401,6 +401,41 @@ def test_an_earlier_id_of_the_person_is_removed_from_a_paused_sync_too(
     settle(crm)
     assert onesignal.segment_users(sync.ledger.segment_id) == {BOB, CAT}
     assert places_of("old id") == [] == places_of("new id")
+
+
+@pytest.mark.parametrize("is_deleted_first", [False, True])
+def test_an_earlier_id_that_was_no_alias_is_removed_too(
+    onesignal: SandboxApp, shop: Project, crm: Connection, is_deleted_first: bool
+) -> None:
+    Project.objects.update(id_merge="simplified")  # no aliases there
+    sync = paused(make_cohort(shop), crm)
+    if is_deleted_first:
+        gone = ProfileUpdate(position=0, distinct_id=CAT, operations=(Delete(),), updated_at=None)
+        apply_profile_updates(project=shop, updates=[gone], now=timezone.now())
+    else:
+        set_id(shop, CAT, "new id")
+    Person.objects.filter(project=shop, distinct_id=CAT).update(distinct_id="c")
+    DistinctId.objects.filter(project=shop, distinct_id=CAT).update(distinct_id="c")
+    assert places_of(CAT) == ["cohorts_matchkey.value"]
+    erase(shop, "c")
+    settle(crm)
+    assert onesignal.segment_users(sync.ledger.segment_id) == {ANN, BOB}
+    assert places_of(CAT) == []
+
+
+def test_an_earlier_id_that_somebody_else_has_now_stays_theirs(
+    onesignal: SandboxApp, shop: Project, crm: Connection
+) -> None:
+    Project.objects.update(id_merge="simplified")
+    set_id(shop, "free", CAT)
+    set_id(shop, CAT, "new id")
+    sync = paused(make_cohort(shop), crm)
+    Person.objects.filter(project=shop, distinct_id=CAT).update(distinct_id="c")
+    DistinctId.objects.filter(project=shop, distinct_id=CAT).update(distinct_id="c")
+    erase(shop, "c")
+    settle(crm)
+    assert onesignal.segment_users(sync.ledger.segment_id) == {ANN, BOB, CAT}
+    assert places_of("new id") == []
 
 
 def test_nothing_is_written_for_erased_people_of_another_project(
