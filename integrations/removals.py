@@ -18,10 +18,13 @@ from django.db.models import QuerySet
 from pyroaring import BitMap
 
 from cohorts.erasing.keys import bury_keys, due_keys, due_properties
-from cohorts.models import MatchKey, MatchProperty
+from cohorts.models import ErasedKey, MatchKey, MatchProperty
 from integrations.errors import Conflict
 from integrations.ledger import Entry, Kind, append, fold, read_states
 from integrations.models import Connection, DestinationApp, Ledger, RejectedRecipient, UnmatchedRecipient
+
+# A key that was set again and let go of in between may be in ledgers that are not marked.
+LOOK_AGAIN_AFTER = dt.timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
@@ -100,24 +103,37 @@ def _advance(match_property: MatchProperty, now: dt.datetime) -> set[int]:
     if not due:
         return set()
     ledgers = Ledger.objects.filter(connection__match_property=match_property).order_by("pk")
-    # First without a lock: with a dead connection keys stay due for long, and passes must not wait for such a look.
-    held = {ledger.pk: people for ledger, people in _holding(ledgers, due)}
-    unmarked = [ledger.pk for ledger in ledgers if held.get(ledger.pk) and not ledger.is_erasing]
-    if due - BitMap.union(BitMap(), *held.values()) or unmarked:
+    if _was_looked_at(match_property, due, now):
+        # Usually a dead connection keeps them due: passes must not wait for a look through every ledger then.
+        left = due.copy()
+        apps = set()
+        for ledger, held in _holding(ledgers.filter(is_erasing=True), due):
+            left -= held
+            if held:
+                apps.add(ledger.app_id)
+        if not left:
+            return apps
+    with transaction.atomic():
         # Intents are written under the same locks (laws.md, L12), so none can come between the look and the burial.
-        with transaction.atomic():
-            _lock_apps(sorted(set(ledgers.values_list("app_id", flat=True))))
-            due = due_recipients(match_property)
-            held = {ledger.pk: people for ledger, people in _holding(ledgers.all(), due)}
-            Ledger.objects.filter(pk__in=[pk for pk, people in held.items() if people], is_erasing=False).update(
-                is_erasing=True
-            )
-            free = due - BitMap.union(BitMap(), *held.values())
-            buried = bury_keys(project_id=match_property.project_id, key_ids=list(free), now=now)
-            # What a destination said of them goes with the values.
-            for rows in (UnmatchedRecipient.objects.all(), RejectedRecipient.objects.all()):
-                rows.filter(project_id=match_property.project_id, match_key_id__in=buried).delete()
-    return {ledger.app_id for ledger in ledgers if held.get(ledger.pk)}
+        _lock_apps(sorted(set(ledgers.values_list("app_id", flat=True))))
+        due = due_recipients(match_property)
+        holding = [(ledger, held) for ledger, held in _holding(ledgers, due) if held]
+        Ledger.objects.filter(pk__in=[ledger.pk for ledger, _ in holding]).update(is_erasing=True)
+        ErasedKey.objects.filter(project_id=match_property.project_id, match_key_id__in=list(due)).update(looked_at=now)
+        free = due - BitMap.union(BitMap(), *(held for _, held in holding))
+        buried = bury_keys(project_id=match_property.project_id, key_ids=list(free), now=now)
+        # What a destination said of them goes with the values.
+        for rows in (UnmatchedRecipient.objects.all(), RejectedRecipient.objects.all()):
+            rows.filter(project_id=match_property.project_id, match_key_id__in=buried).delete()
+    return {ledger.app_id for ledger, _ in holding}
+
+
+def _was_looked_at(match_property: MatchProperty, due: BitMap, now: dt.datetime) -> bool:
+    """Tell whether the ledgers that hold these keys are marked: a key that is due gets into no further ledger."""
+    looked = ErasedKey.objects.filter(
+        project_id=match_property.project_id, match_key_id__in=list(due), looked_at__gt=now - LOOK_AGAIN_AFTER
+    )
+    return looked.count() == len(due)
 
 
 def _holding(ledgers: QuerySet[Ledger], due: BitMap) -> Iterator[tuple[Ledger, BitMap]]:

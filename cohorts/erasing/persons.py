@@ -76,7 +76,7 @@ def _erase(
         ],
         update_conflicts=True,
         unique_fields=["project", "match_key"],
-        update_fields=["erasure", "is_due"],
+        update_fields=["erasure", "is_due", "looked_at"],
     )
     _delete(cursor, project_id, known, persons)
     erase_samples(cursor, project_id=project_id, values={*names, *(value for _, value in keys.values() if value)})

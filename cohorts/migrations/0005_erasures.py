@@ -131,6 +131,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("is_due", models.BooleanField(default=True)),
+                ("looked_at", models.DateTimeField(null=True)),
                 ("erased_at", models.DateTimeField(null=True)),
                 ("value_hash", models.BinaryField(null=True)),
                 (

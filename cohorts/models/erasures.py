@@ -67,6 +67,8 @@ class ErasedKey(models.Model):
     # The latest request that concerned the key.
     erasure = models.ForeignKey(Erasure, on_delete=models.CASCADE, related_name="keys")
     is_due = models.BooleanField(default=True)
+    # When all places that may hold it were last looked through (`integrations/removals.py`).
+    looked_at = models.DateTimeField(null=True)
     # When the value last went; what was exported before is shown to nobody, also not once the key is revived.
     erased_at = models.DateTimeField(null=True)
     value_hash = models.BinaryField(null=True)

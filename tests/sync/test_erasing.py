@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -341,6 +342,24 @@ def test_a_disconnected_connection_tells_how_many_are_left_and_a_new_key_removes
     assert is_complete(erasure)
     assert onesignal.segment_users(sync.ledger.segment_id) == {CAT}
     assert places_of(ANN) == [] == places_of(BOB)
+
+
+def test_what_a_dead_connection_keeps_due_locks_nobody_at_every_tick(shop: Project, crm: Connection) -> None:
+    export(make_cohort(shop), crm, "dynamic")
+    disconnect(connection=crm, delete_segments=False, now=timezone.now())
+    erase(shop, ANN)
+    settle(crm)
+    statements: list[str] = []
+
+    def listen(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append(sql)
+        return execute(sql, params, many, context)
+
+    with database.execute_wrapper(listen):
+        advance_removals(now=timezone.now())
+        assert not [sql for sql in statements if "FOR UPDATE" in sql]
+        advance_removals(now=timezone.now() + dt.timedelta(minutes=11))
+        assert [sql for sql in statements if "FOR UPDATE" in sql]
 
 
 def test_an_operator_can_say_that_the_tags_of_a_dead_connection_are_gone(
