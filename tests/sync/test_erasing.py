@@ -248,6 +248,21 @@ def test_whoever_is_erased_between_resolving_and_sending_is_not_sent(
     assert places_of(ANN) == []
 
 
+def test_whoever_is_erased_while_a_batch_is_made_up_is_left_out_of_it(
+    onesignal: SandboxApp, shop: Project, crm: Connection
+) -> None:
+    start_export(make_cohort(shop), crm)
+    onesignal.reset_stats()
+    meanwhile = Meanwhile('FROM "cohorts_matchkey"', lambda: erase(shop, CAT))
+    with database.execute_wrapper(meanwhile):
+        work(crm)
+    assert meanwhile.is_done
+    assert onesignal.user_requests() == 2
+    assert onesignal.tags(CAT) == {}
+    settle(crm)
+    assert places_of(CAT) == []
+
+
 def test_a_late_answer_of_a_batch_under_way_is_taken_back(
     onesignal: SandboxApp, shop: Project, crm: Connection
 ) -> None:
