@@ -25,8 +25,11 @@ from django.utils.functional import cached_property
 from cohorts.models import (
     Cohort,
     DistinctId,
+    ErasedKey,
+    ErasedPerson,
     Erasure,
     Event,
+    FormerKey,
     GroupProfile,
     MatchKey,
     MatchProperty,
@@ -280,9 +283,30 @@ class RefusalAdmin(ReadOnlyAdmin):
 class ErasureAdmin(ReadOnlyAdmin):
     """Who had persons erased, when and how many; whom, only keyed hashes tell."""
 
+    exclude = ("id_hashes",)
     list_display = ("task_id", "project", "requested_by", "requested_at", "person_count", "event_count", "key_count")
     list_filter = (OfProject,)
     list_select_related = ("project",)
+    ordering = ("-pk",)
+
+
+@admin.register(ErasedPerson)
+class ErasedPersonAdmin(ReadOnlyAdmin):
+    """Erased persons whose events are being swept."""
+
+    list_display = ("person_id", "project", "erasure", "settled_from_xid")
+    list_filter = (OfProject,)
+    list_select_related = ("project", "erasure")
+    ordering = ("pk",)
+
+
+@admin.register(ErasedKey)
+class ErasedKeyAdmin(ReadOnlyAdmin):
+    """Keys of erased persons: due until every tag's removal is answered, then tombstones."""
+
+    list_display = ("match_key_id", "project", "match_property", "erasure", "is_due", "looked_at", "erased_at")
+    list_filter = (OfProject, "is_due")
+    list_select_related = ("project", "match_property", "erasure")
     ordering = ("-pk",)
 
 
@@ -387,6 +411,16 @@ class RedirectAdmin(LargeTableAdmin):
     ordering = ("loser_id",)
     search_fields = ("winner_id__exact",)
     search_help_text = "Exact id of the person who survived"
+
+
+@admin.register(FormerKey)
+class FormerKeyAdmin(LargeTableAdmin):
+    """Which keys a person had before."""
+
+    list_display = ("person_id", "match_key_id")
+    ordering = ("person_id", "match_key_id")
+    search_fields = ("person_id__exact",)
+    search_help_text = "Exact person id"
 
 
 def _is_last_owner(membership: Membership) -> bool:

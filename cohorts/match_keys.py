@@ -176,8 +176,9 @@ def _keep_former(cursor: CursorWrapper, project_id: int, pairs: Sequence[_Pair])
         " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS sent (project_id, match_property_id, person_id)"
         " CROSS JOIN LATERAL (SELECT match_key_id FROM cohorts_personkey AS held"
         " WHERE held.project_id = sent.project_id AND held.match_property_id = sent.match_property_id"
-        " AND held.person_id = sent.person_id AND held.match_key_id IS NOT NULL LIMIT 1) AS held"
-        " ON CONFLICT DO NOTHING",
+        " AND held.person_id = sent.person_id LIMIT 1) AS held"
+        # Not inside, where it would let the planner take the index by key and read the whole project.
+        " WHERE held.match_key_id IS NOT NULL ON CONFLICT DO NOTHING",
         _pair_arrays(project_id, pairs),
     )
 

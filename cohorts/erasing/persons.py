@@ -154,7 +154,7 @@ def _keys(
         " JOIN cohorts_matchproperty AS property ON property.project_id = sent.project_id"
         " CROSS JOIN LATERAL (SELECT match_key_id FROM cohorts_personkey AS held"
         " WHERE held.project_id = sent.project_id AND held.match_property_id = property.id"
-        " AND held.person_id = sent.id AND held.match_key_id IS NOT NULL LIMIT 1) AS held"
+        " AND held.person_id = sent.id LIMIT 1) AS held"
         " CROSS JOIN LATERAL (SELECT value FROM cohorts_matchkey AS known"
         " WHERE known.project_id = sent.project_id AND known.id = held.match_key_id LIMIT 1) AS known",
         [number_array([project_id] * len(persons)), number_array(persons)],

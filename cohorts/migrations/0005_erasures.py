@@ -20,10 +20,10 @@ CREATE TABLE cohorts_formerkey (
     person_id bigint NOT NULL,
     match_key_id integer NOT NULL,
     PRIMARY KEY (project_id, person_id, match_key_id),
-    FOREIGN KEY (project_id, person_id) REFERENCES cohorts_person (project_id, id) ON DELETE CASCADE,
-    FOREIGN KEY (project_id, match_key_id) REFERENCES cohorts_matchkey (project_id, id) ON DELETE CASCADE
+    FOREIGN KEY (project_id, person_id) REFERENCES cohorts_person (project_id, id) ON DELETE CASCADE
+    -- None on the key: it is copied from a person's, which has one, and in a young project the check would read every
+    -- key of the project for each row.
 );
-CREATE INDEX cohorts_formerkey_key ON cohorts_formerkey (project_id, match_key_id);
 """
 # No id crosses projects (laws.md, L10).
 REFERENCES = [

@@ -21,6 +21,7 @@ MAY = {
     Action.DOWNLOAD: {"owner", "admin", "analyst"},
     Action.CONNECT: {"owner", "admin"},
     Action.ADMINISTER: {"owner", "admin"},
+    Action.ERASE: {"owner", "admin"},
 }
 
 

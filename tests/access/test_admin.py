@@ -18,7 +18,11 @@ from pytest_django import Settings
 
 from cohorts.admin import FirstRowsPaginator, LargeTableAdmin
 from cohorts.models import (
+    ErasedKey,
+    ErasedPerson,
+    Erasure,
     Event,
+    FormerKey,
     GroupProfile,
     MatchKey,
     Membership,
@@ -78,6 +82,14 @@ def shop(db: None) -> Project:
     Redirect.objects.create(project=project, loser_id=1, winner_id=2, created_at=now)
     GroupProfile.objects.create(project=project, group_key="company", group_id="acme", created_at=now)
     Refusal.objects.create(project=project, refused_date=now, endpoint="track", reason="No event", count=1, last_at=now)
+    erasure = Erasure.objects.create(
+        project=project, requested_by="dpo", requested_at=now, id_hashes=["ab" * 32], person_count=1, key_count=1
+    )
+    ErasedPerson.objects.create(project=project, person_id=0, erasure=erasure)
+    ErasedKey.objects.create(
+        project=project, match_property=key.match_property, match_key=key, erasure=erasure, value_hash=b"\xab" * 32
+    )
+    FormerKey.objects.create(project=project, person=Person.objects.filter(project=project)[0], match_key=key)
     connection = make_connection(project)
     sync = make_sync(make_cohort(project), connection)
     RunBitmap.objects.create(run=make_run(sync), kind="wanted", recipients=BITMAP)
@@ -104,7 +116,7 @@ def test_every_list_and_every_page_opens_without_a_secret(operator: Client, shop
     assert listed.context["cl"].result_count >= 1
     pages = set(re.findall(rf'"(/admin/{model._meta.app_label}/{model._meta.model_name}/[^/"]+/change/)', html))
     # Events and the tables of ids are shown as lists alone.
-    assert pages or model._meta.model_name in {"event", "distinctid", "matchkey", "personkey"}
+    assert pages or model._meta.model_name in {"event", "distinctid", "matchkey", "personkey", "formerkey"}
     for page in pages:
         opened = operator.get(page)
         assert opened.status_code == 200, page
