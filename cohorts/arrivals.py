@@ -20,10 +20,12 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 
 from cohorts.access import NotFound
+from cohorts.identity import find_persons
+from cohorts.identity.redirects import unswept_losers
 from cohorts.models import Project
 from cohorts.values import Properties
 
-Values: TypeAlias = "dict[str, int | str | dt.datetime | uuid.UUID | None]"
+Values: TypeAlias = "dict[str, int | str | dt.datetime | uuid.UUID | list[int]]"
 
 MAX_SEARCHED = 10_000
 # A list shows properties up to this size as stored; a larger event is read alone, on its own page.
@@ -40,6 +42,11 @@ _ORDER = "received_at DESC, occurred_at DESC, dedup_hash DESC"
 _BEFORE = (
     "event.received_at <= %(received_at)s"
     " AND (event.received_at, event.occurred_at, event.dedup_hash) < (%(received_at)s, %(occurred_at)s, %(dedup_hash)s)"
+)
+# What is left of erased persons until it is swept is nobody's to see (laws.md, L8).
+_OF_NOBODY_ERASED = (
+    "NOT EXISTS (SELECT FROM cohorts_erasedperson AS erased"
+    " WHERE erased.project_id = event.project_id AND erased.person_id = event.person_id)"
 )
 # Keys first, properties afterwards and only of the rows that are shown.
 _SHOWN = f"""
@@ -130,10 +137,10 @@ def arrivals(
     conditions = ["event.name = %(name)s"] if name else []
     with connection.cursor() as cursor:
         if distinct_id:
-            values["person"] = _person_of(cursor, project, distinct_id)
-            if values["person"] is None:
+            values["persons"] = _persons_of(cursor, project, distinct_id)
+            if not values["persons"]:
                 return Arrivals([])
-            conditions.append("event.person_id = %(person)s")
+            conditions.append("event.person_id = ANY (%(persons)s)")
         if not conditions:
             found = _newest(older, "%(rows)s")
         elif _are_few(cursor, conditions, values):
@@ -154,7 +161,7 @@ def arrival(*, project: Project, key: str) -> Arrival:
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT {_COLUMNS}, event.properties::text FROM cohorts_event AS event WHERE project_id = %(project)s"  # noqa: S608
-            " AND dedup_at = %(dedup_at)s AND dedup_hash = %(dedup_hash)s",
+            f" AND dedup_at = %(dedup_at)s AND dedup_hash = %(dedup_hash)s AND {_OF_NOBODY_ERASED}",
             values,
         )
         row = cursor.fetchone()
@@ -177,7 +184,8 @@ def count_received(*, project: Project, since: dt.datetime, at_most: int) -> int
 def _newest(older: str, rows: str) -> str:
     return (
         "SELECT event.received_at, event.occurred_at, event.dedup_at, event.dedup_hash, event.name, event.person_id"  # noqa: S608
-        f" FROM cohorts_event AS event WHERE event.project_id = %(project)s AND {older} ORDER BY {_ORDER} LIMIT {rows}"
+        f" FROM cohorts_event AS event WHERE event.project_id = %(project)s AND {older} AND {_OF_NOBODY_ERASED}"
+        f" ORDER BY {_ORDER} LIMIT {rows}"
     )
 
 
@@ -198,7 +206,8 @@ def _through_a_narrow_index(conditions: Sequence[str], older: str) -> str:
     # Without the fence the planner may walk the index by arrival for an event that came in long ago only.
     return (
         "WITH few AS MATERIALIZED (SELECT event.received_at, event.occurred_at, event.dedup_at, event.dedup_hash"  # noqa: S608
-        f" FROM cohorts_event AS event WHERE event.project_id = %(project)s AND {' AND '.join(conditions)})"
+        f" FROM cohorts_event AS event WHERE event.project_id = %(project)s AND {' AND '.join(conditions)}"
+        f" AND {_OF_NOBODY_ERASED})"
         f" SELECT * FROM few AS event WHERE {older} ORDER BY {_ORDER} LIMIT %(rows)s"
     )
 
@@ -232,12 +241,14 @@ def _page(found: Sequence[Arrival], limit: int) -> Arrivals:
     return Arrivals(found[:limit], found[limit - 1].place if len(found) > limit else None)
 
 
-def _person_of(cursor: CursorWrapper, project: Project, distinct_id: str) -> int | None:
-    cursor.execute(
-        "SELECT person_id FROM cohorts_distinctid WHERE project_id = %s AND distinct_id = %s", [project.pk, distinct_id]
-    )
-    row = cursor.fetchone()
-    return None if row is None else int(row[0])
+def _persons_of(cursor: CursorWrapper, project: Project, distinct_id: str) -> list[int]:
+    """Return the id's person and whoever was merged into them and has events on their way; nobody for an unknown id."""
+    persons = find_persons(cursor, project_id=project.pk, distinct_ids=[distinct_id])
+    return [
+        each
+        for person in persons.values()
+        for each in (person, *unswept_losers(cursor, project_id=project.pk, winner=person))
+    ]
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:

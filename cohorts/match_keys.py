@@ -183,6 +183,29 @@ def _keep_former(cursor: CursorWrapper, project_id: int, pairs: Sequence[_Pair])
     )
 
 
+def keep_former_keys(cursor: CursorWrapper, *, project_id: int, moves: Sequence[tuple[int, int]]) -> None:
+    """Note the keys of persons who will be no more, and those they had before, with whoever takes them in (L8).
+
+    `moves` are pairs of such a person and the one who survives; both must be locked, or new.
+    """
+    cursor.execute(
+        "INSERT INTO cohorts_formerkey (project_id, person_id, match_key_id)"
+        " SELECT sent.project_id, sent.winner_id, held.match_key_id"
+        " FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS sent (project_id, loser_id, winner_id)"
+        " CROSS JOIN LATERAL ("
+        "  SELECT match_key_id FROM cohorts_personkey AS held WHERE held.project_id = sent.project_id"
+        "  AND held.person_id = sent.loser_id AND held.match_key_id IS NOT NULL"
+        "  UNION SELECT match_key_id FROM cohorts_formerkey AS former WHERE former.project_id = sent.project_id"
+        "  AND former.person_id = sent.loser_id OFFSET 0) AS held"
+        " ON CONFLICT DO NOTHING",
+        [
+            number_array([project_id] * len(moves)),
+            number_array([loser for loser, _ in moves]),
+            number_array([winner for _, winner in moves]),
+        ],
+    )
+
+
 def backfill(*, match_property: MatchProperty, batch_size: int, now: dt.datetime) -> bool:
     """Write the keys of the next `batch_size` persons; return whether that was the last of them.
 

@@ -1,8 +1,8 @@
 """The sweep of erased persons' events, in batches, by `cohorts/tasks.py`.
 
 An ingest that read the ids before they were gone may still insert an event of the person afterwards. As with merges
-(laws.md, L2) the sweeper notes the next transaction id when it first sees an erased person, and is done with them only
-after a sweep that began once no older transaction was left.
+(laws.md, L2) the sweeper, once it has seen an erased person, draws a transaction id and notes it, and is done with them
+only after a sweep that began when no older transaction was left.
 """
 
 from __future__ import annotations
@@ -74,23 +74,25 @@ def drop_erased(
 
 
 def _sweep(cursor: CursorWrapper, batch_size: int) -> Swept:
-    # Before anything else: what these transactions wrote is seen by the statements that follow.
-    cursor.execute(
-        "SELECT pg_snapshot_xmin(snapshot)::text::bigint, pg_snapshot_xmax(snapshot)::text::bigint"
-        " FROM pg_current_snapshot() AS snapshot"
-    )
-    oldest_xid, next_xid = cursor.fetchone() or (0, 0)
-    persons = list(ErasedPerson.objects.select_for_update(skip_locked=True).order_by("id")[:_PERSONS_AT_A_TIME])
+    first = ErasedPerson.objects.order_by("id")[:_PERSONS_AT_A_TIME]
+    seen = set(first.values_list("pk", flat=True))
+    # Only now an id: whoever read a distinct_id before the erasure could be seen has a smaller one.
+    cursor.execute("SELECT pg_current_xact_id()::text::bigint")
+    (own_xid,) = cursor.fetchone() or (0,)
+    persons = list(first.select_for_update(skip_locked=True))
     if not persons:
         return Swept(0, 0)
-    new = [person.pk for person in persons if person.settled_from_xid is None]
-    ErasedPerson.objects.filter(pk__in=new).update(settled_from_xid=next_xid)
+    new = [person.pk for person in persons if person.settled_from_xid is None and person.pk in seen]
+    ErasedPerson.objects.filter(pk__in=new).update(settled_from_xid=own_xid)
+    # Before the sweep: what these transactions wrote is seen by the statements that follow.
+    cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    (oldest_xid,) = cursor.fetchone() or (0,)
     by_person = {(person.project_id, person.person_id): person.erasure_id for person in persons}
-    deleted = _delete(cursor, list(by_person), batch_size)
+    found, deleted = _delete(cursor, list(by_person), batch_size)
     counts = Counter(by_person[pair] for pair in deleted)
     for erasure_id, count in sorted(counts.items()):
         Erasure.objects.filter(pk=erasure_id).update(event_count=F("event_count") + count)
-    if len(deleted) >= batch_size:
+    if found >= batch_size:
         return Swept(len(deleted), 0)
     done = [
         person.pk for person in persons if person.settled_from_xid is not None and person.settled_from_xid <= oldest_xid
@@ -100,8 +102,13 @@ def _sweep(cursor: CursorWrapper, batch_size: int) -> Swept:
     return Swept(len(deleted), len(done) + len(new))
 
 
-def _delete(cursor: CursorWrapper, persons: list[tuple[int, int]], batch_size: int) -> list[tuple[int, int]]:
-    """Delete events of these (project, person) and return each one's; rows are locked in the order of ingest (L4)."""
+def _delete(
+    cursor: CursorWrapper, persons: list[tuple[int, int]], batch_size: int
+) -> tuple[int, list[tuple[int, int]]]:
+    """Delete events of these (project, person); return how many were found, and whose each deleted one was.
+
+    One that was found may be deleted by somebody else before. Rows are locked in the order of ingest (L4).
+    """
     cursor.execute(
         by_key(
             "WITH doomed AS MATERIALIZED ("
@@ -111,9 +118,10 @@ def _delete(cursor: CursorWrapper, persons: list[tuple[int, int]], batch_size: i
             " WHERE event.project_id = gone.project_id AND event.person_id = gone.person_id LIMIT %s) AS event"
             " LIMIT %s"
             "), ordered AS MATERIALIZED (SELECT * FROM doomed ORDER BY project_id, dedup_at, dedup_hash)"
-            " DELETE FROM cohorts_event AS event USING ordered WHERE event.project_id = ordered.project_id"
-            " AND event.dedup_at = ordered.dedup_at AND event.dedup_hash = ordered.dedup_hash"
-            " RETURNING event.project_id, event.person_id"
+            ", deleted AS (DELETE FROM cohorts_event AS event USING ordered"
+            " WHERE event.project_id = ordered.project_id AND event.dedup_at = ordered.dedup_at"
+            " AND event.dedup_hash = ordered.dedup_hash RETURNING event.project_id, event.person_id)"
+            " SELECT NULL, count(*) FROM doomed UNION ALL SELECT project_id, person_id FROM deleted"
         ),
         [
             number_array([project_id for project_id, _ in persons]),
@@ -122,4 +130,11 @@ def _delete(cursor: CursorWrapper, persons: list[tuple[int, int]], batch_size: i
             batch_size,
         ],
     )
-    return list(cursor.fetchall())
+    found = 0
+    deleted: list[tuple[int, int]] = []
+    for project_id, number in cursor.fetchall():
+        if project_id is None:
+            found = number
+        else:
+            deleted.append((project_id, number))
+    return found, deleted

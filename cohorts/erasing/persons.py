@@ -16,6 +16,7 @@ from cohorts.arrays import by_key, number_array, text_array
 from cohorts.erasing.hashes import id_hash
 from cohorts.erasing.samples import erase_samples
 from cohorts.identity import find_persons, is_usable
+from cohorts.identity.redirects import take_losers
 from cohorts.models import ErasedKey, ErasedPerson, Erasure, Project
 from cohorts.transactions import Overtaken, hold_project, in_one_transaction
 from cohorts.values import clean_text
@@ -63,9 +64,8 @@ def _erase(
         person_count=len(set(known.values())),
         key_count=len(keys),
     )
-    # MERGES: persons merged into these left events under their own ids until those are swept. Add the losers that
-    # redirect to `persons` here, and delete those redirects: swept += losers_of(cursor, project_id, persons)
-    swept = list(persons)
+    # Whoever was merged into them left events under an id of their own until those are swept.
+    swept = sorted({*persons, *take_losers(cursor, project_id=project_id, winners=persons)})
     ErasedPerson.objects.bulk_create(
         ErasedPerson(project_id=project_id, person_id=person_id, erasure=erasure) for person_id in swept
     )

@@ -20,7 +20,7 @@ from cohorts.identity.claims import Cluster, KnownPerson, PlacedClaim, ids_of_cl
 from cohorts.identity.ids import MAX_IDS_PER_PERSON
 from cohorts.identity.persons import NewPerson, add_persons, find_persons, persons_of
 from cohorts.identity.redirects import Redirect, add_redirects
-from cohorts.match_keys import maintain_keys, match_properties
+from cohorts.match_keys import keep_former_keys, maintain_keys, match_properties
 from cohorts.refusals import Reason
 from cohorts.transactions import Overtaken
 from cohorts.values import Properties
@@ -265,6 +265,11 @@ def _merge(
             "UPDATE cohorts_person SET is_literal = true WHERE project_id = %s AND id = ANY (%s::bigint[])",
             [project_id, number_array(sorted(apart))],
         )
+    keep_former_keys(
+        cursor,
+        project_id=project_id,
+        moves=[(each.loser_id, each.winner_id) for each in redirects if each.loser_id not in apart],
+    )
     cursor.execute(
         "DELETE FROM cohorts_person WHERE project_id = %s AND id = ANY (%s::bigint[])",
         [project_id, number_array(sorted(set(losers) - apart))],

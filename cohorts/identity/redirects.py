@@ -8,7 +8,7 @@ still takes the loser for somebody: an ingest takes its transaction id before it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,29 @@ def add_redirects(cursor: CursorWrapper, *, project_id: int, redirects: Sequence
             json_array([None if winner is None else orjson.dumps(winner).decode() for _, winner in profiles]),
         ],
     )
+
+
+def unswept_losers(cursor: CursorWrapper, *, project_id: int, winner: int) -> list[int]:
+    """Return who was merged into a person and may have events under an id of their own."""
+    cursor.execute(
+        "SELECT loser_id FROM cohorts_redirect WHERE project_id = %s AND winner_id = %s AND swept_at IS NULL",
+        [project_id, winner],
+    )
+    return [row[0] for row in cursor.fetchall()]
+
+
+def take_losers(cursor: CursorWrapper, *, project_id: int, winners: Collection[int]) -> list[int]:
+    """Delete all redirects to and from these persons, with the profiles kept there, and return who was redirected.
+
+    A sweep that is moving their events is waited for.
+    """
+    persons = number_array(sorted(winners))
+    cursor.execute(
+        "DELETE FROM cohorts_redirect WHERE project_id = %s"
+        " AND (winner_id = ANY (%s::bigint[]) OR loser_id = ANY (%s::bigint[])) RETURNING loser_id",
+        [project_id, persons, persons],
+    )
+    return [row[0] for row in cursor.fetchall()]
 
 
 def sweep_redirects(*, now: dt.datetime, max_redirects: int, max_events: int) -> bool:

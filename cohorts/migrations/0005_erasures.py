@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
     # The index is built beside running writers, which no transaction allows.
     atomic = False
 
-    dependencies = [("cohorts", "0002_large_tables")]
+    dependencies = [("cohorts", "0004_group_profiles")]
 
     operations = [
         migrations.RunSQL(INDEX, INDEX[:1]),

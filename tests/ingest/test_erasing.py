@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cohorts.arrivals import arrivals
 from cohorts.definition import parse_definition
 from cohorts.erasing import erase_persons
 from cohorts.erasing.events import sweep_events
@@ -18,9 +20,10 @@ from cohorts.erasing.keys import bury_keys, due_keys
 from cohorts.erasing.progress import is_complete
 from cohorts.erasing.samples import holds
 from cohorts.ingest import apply_profile_updates, ingest_events
-from cohorts.messages import IncomingEvent, ProfileUpdate, Set
+from cohorts.messages import IncomingEvent, MergeIds, ProfileUpdate, Set
 from cohorts.models import (
     DistinctId,
+    ErasedKey,
     ErasedPerson,
     Erasure,
     Event,
@@ -29,6 +32,7 @@ from cohorts.models import (
     Person,
     PersonKey,
     Project,
+    Redirect,
     Refusal,
 )
 from cohorts.refusals import Reason, RefusedRecord, sample_of
@@ -173,6 +177,59 @@ def test_an_event_that_was_on_its_way_when_its_person_was_erased_is_swept_too(sh
     assert sweep() == 1
     assert stored(shop) == []
     assert not ErasedPerson.objects.exists()
+
+
+def test_an_ingest_begun_before_the_erasure_is_committed_is_waited_for(shop: Project) -> None:
+    """It has a later transaction id than the erasure, and has read the id all the same."""
+    happened(shop, "ann", "1")
+    has_read, may_insert = threading.Event(), threading.Event()
+
+    def ingest() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_current_xact_id()")
+            cursor.execute("SELECT person_id FROM cohorts_distinctid WHERE distinct_id = 'ann'")
+            (person_id,) = cursor.fetchone()
+            has_read.set()
+            may_insert.wait(20)
+            cursor.execute(
+                "INSERT INTO cohorts_event (project_id, received_at, dedup_at, dedup_hash, occurred_at, person_id,"
+                " content_hash, name, distinct_id) SELECT %s, %s, %s, gen_random_uuid(), %s, %s, 1, 'Late', 'ann'",
+                [shop.pk, NOW, NOW, NOW, person_id],
+            )
+
+    with transaction.atomic():
+        erase(shop, "ann")
+        ingesting = in_background(ingest)
+        ingesting.start()
+        assert has_read.wait(20)
+    for _ in range(3):
+        sweep()
+    may_insert.set()
+    ingesting.join(20)
+    deadline = time.monotonic() + 60
+    while ErasedPerson.objects.exists() and time.monotonic() < deadline:
+        sweep()
+    assert stored(shop) == []
+
+
+def test_who_was_merged_into_an_erased_person_is_erased_with_them(shop: Project) -> None:
+    apply(shop, setting("bob", **{MATCH_PROPERTY: "B"}))
+    happened(shop, "bob", "1")
+    apply(shop, setting("ann", **{MATCH_PROPERTY: "A"}))
+    happened(shop, "ann", "2")
+    link = IncomingEvent("$merge", "ann", NOW, NOW, "m", {}, MergeIds("ann", "bob", is_allowed=True))
+    ingest_events(project=shop, events=[link], now=NOW)
+    # The key that gave way is remembered as one the person had.
+    assert keys(shop) == {"ann": "A"}
+    erase(shop, "bob")
+    assert Event.objects.visible().filter(project=shop).count() == 0
+    assert not arrivals(project=shop, limit=10).shown
+    assert not Redirect.objects.exists()
+    assert {key.value for key in MatchKey.objects.filter(pk__in=ErasedKey.objects.values("match_key_id"))} == {"A", "B"}
+    deadline = time.monotonic() + 60
+    while ErasedPerson.objects.exists() and time.monotonic() < deadline:
+        sweep()
+    assert stored(shop) == []
 
 
 def test_a_profile_update_that_waited_for_the_erasure_makes_a_new_person(shop: Project) -> None:
