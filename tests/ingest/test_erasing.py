@@ -57,6 +57,18 @@ def erase(project: Project, *distinct_ids: str) -> Erasure:
     )
 
 
+def sweep_to_the_end() -> None:
+    """Sweep until no erased person is left.
+
+    The transactions of all databases of the server count, so the test that another process of this run is at work on
+    has to end first.
+    """
+    deadline = time.monotonic() + 90
+    while ErasedPerson.objects.exists():
+        assert time.monotonic() < deadline, "A transaction somewhere on the server keeps the events from being swept."
+        sweep()
+
+
 def sweep(batch_size: int = 5000) -> int:
     events = 0
     while (swept := sweep_events(batch_size=batch_size)).events or swept.persons:
@@ -174,9 +186,8 @@ def test_an_event_that_was_on_its_way_when_its_person_was_erased_is_swept_too(sh
         )
     assert ErasedPerson.objects.count() == 1
     assert Event.objects.visible().filter(project=shop).count() == 0
-    assert sweep() == 1
+    sweep_to_the_end()
     assert stored(shop) == []
-    assert not ErasedPerson.objects.exists()
 
 
 def test_an_ingest_begun_before_the_erasure_is_committed_is_waited_for(shop: Project) -> None:
@@ -206,9 +217,7 @@ def test_an_ingest_begun_before_the_erasure_is_committed_is_waited_for(shop: Pro
         sweep()
     may_insert.set()
     ingesting.join(20)
-    deadline = time.monotonic() + 60
-    while ErasedPerson.objects.exists() and time.monotonic() < deadline:
-        sweep()
+    sweep_to_the_end()
     assert stored(shop) == []
 
 
@@ -226,9 +235,7 @@ def test_who_was_merged_into_an_erased_person_is_erased_with_them(shop: Project)
     assert not arrivals(project=shop, limit=10).shown
     assert not Redirect.objects.exists()
     assert {key.value for key in MatchKey.objects.filter(pk__in=ErasedKey.objects.values("match_key_id"))} == {"A", "B"}
-    deadline = time.monotonic() + 60
-    while ErasedPerson.objects.exists() and time.monotonic() < deadline:
-        sweep()
+    sweep_to_the_end()
     assert stored(shop) == []
 
 

@@ -11,7 +11,6 @@ import pytest
 from django.db import connection as database
 from django.utils import timezone
 
-from cohorts.erasing.events import sweep_events
 from cohorts.erasing.progress import is_complete
 from cohorts.ingest import apply_profile_updates
 from cohorts.messages import Delete, ProfileUpdate, Set
@@ -26,6 +25,7 @@ from integrations.removals import advance_removals, give_up_tags, tags_left, val
 from integrations.sync import apps_with_work, run_slice
 from integrations.syncs import delete_sync, pause_sync, run_now
 from tests.cast import make_cohort, make_people, make_project, property_definition, set_property, shoppers
+from tests.ingest.test_erasing import sweep_to_the_end
 from tests.sandbox_app import SandboxApp
 from tests.sync.stories import ANN, BOB, CAT, Meanwhile, connect_to, export, in_a_thread, start_export, work
 from tests.sync.test_ledger import DiesAt
@@ -40,8 +40,7 @@ def erase(project: Project, *distinct_ids: str) -> Erasure:
 def settle(*connections: Connection) -> None:
     """Do what beat and the workers do until nothing is left to do."""
     for _ in range(3):
-        while (swept := sweep_events(batch_size=1000)).events or swept.persons:
-            pass
+        sweep_to_the_end()
         advance_removals(now=timezone.now())
         for connection in connections:
             if connection.app_id in apps_with_work(now=timezone.now()):
