@@ -34,6 +34,7 @@ from cohorts.models import (
     MatchKey,
     MatchProperty,
     Membership,
+    PeopleSession,
     Person,
     PersonKey,
     Project,
@@ -267,6 +268,19 @@ class MatchPropertyAdmin(ReadOnlyAdmin):
 
     list_display = ("name", "project", "completed_at", "backfilled_to", "created_at")
     list_select_related = ("project",)
+
+
+@admin.register(PeopleSession)
+class PeopleSessionAdmin(ReadOnlyAdmin):
+    """Answers of the Query API that can still be paged through."""
+
+    list_display = ("name", "project", "service_account", "total", "created_at", "expires_at")
+    list_select_related = ("project", "service_account")
+    fields = ("name", "project", "service_account", "total", "created_at", "expires_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[PeopleSession]:
+        """Leave out the ids, which may be megabytes."""
+        return PeopleSession.objects.defer("person_ids")
 
 
 @admin.register(Refusal)

@@ -210,7 +210,7 @@ def _query(statement: Sql, timeout_seconds: float | None, using: str) -> Iterato
     """Run the statement with settings of its own and yield the cursor with its rows."""
     try:
         with transaction.atomic(using=using), connections[using].cursor() as cursor:
-            _set_up(cursor, timeout_seconds)
+            set_up(cursor, timeout_seconds)
             cursor.execute(statement.text, statement.parameters)
             yield cursor
             # Nothing was written; rolled back, the settings end here instead of with the caller's transaction.
@@ -224,7 +224,7 @@ def _query(statement: Sql, timeout_seconds: float | None, using: str) -> Iterato
         ) from error
 
 
-def _set_up(cursor: CursorWrapper, timeout_seconds: float | None) -> None:
+def set_up(cursor: CursorWrapper, timeout_seconds: float | None) -> None:
     """Set what such queries run best with, until the block ends.
 
     Without nested loops: right after a load, before the tables were analyzed, PostgreSQL expects a row or two where

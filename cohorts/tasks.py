@@ -1,5 +1,5 @@
-"""Celery's tasks of the core: the backfill of match keys (laws.md, L6), the sweeps of redirects (L2), of the events of
-erased persons (L8) and of refusals.
+"""Celery's tasks of the core: the backfill of match keys (laws.md, L6), the sweeps of redirects (L2) and of the events
+of erased persons (L8), and what is kept for a time only.
 
 The rows say how far each got, so a task that is lost, late or run twice costs time only.
 """
@@ -18,6 +18,7 @@ from cohorts.erasing.events import sweep_events
 from cohorts.identity.redirects import sweep_redirects
 from cohorts.match_keys import backfill
 from cohorts.models import MatchProperty
+from cohorts.people_sessions import forget_expired_sessions
 
 _PERSONS_PER_BATCH = 2000
 _REDIRECTS_PER_BATCH = 1000
@@ -93,3 +94,10 @@ def request_sweep() -> None:
         sweep_erased_events.apply_async(retry=False)
     except BrokerError:
         logger.warning("sweep_not_enqueued")
+
+
+@shared_task(name="cohorts.forget_people_sessions")
+def forget_people_sessions() -> None:
+    """Delete the frozen answers that have expired."""
+    if count := forget_expired_sessions(now=timezone.now()):
+        logger.info("people_sessions_forgotten", count=count)

@@ -225,6 +225,11 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-refusals": {"task": "cohorts.sweep_refusals", "schedule": 3600.0, "options": {"expires": 3600}},
     "sweep-erased-events": {"task": "cohorts.sweep_erased_events", "schedule": 60.0, "options": {"expires": 60}},
     "remove-erased": {"task": "integrations.remove_erased", "schedule": 15.0, "options": {"expires": 15}},
+    "forget-people-sessions": {
+        "task": "cohorts.forget_people_sessions",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "dynamic-sync": {
         "task": "integrations.dynamic_sync",
         "schedule": DYNAMIC_SYNC_TICK_SECONDS,
@@ -242,6 +247,12 @@ INGEST_MAX_EVENTS_PER_MINUTE = env.int("INGEST_MAX_EVENTS_PER_MINUTE", default=3
 INGEST_MAX_BYTES_PER_MINUTE = env.int("INGEST_MAX_BYTES_PER_MINUTE", default=2 * 1024**3)
 # What was refused is kept this long for the data health page; the samples hold parts of what senders sent.
 REFUSALS_KEPT_DAYS = env.int("REFUSALS_KEPT_DAYS", default=30)
+
+# --- Limits of the Query API (0: none) ------------------------------------------------------------------------------
+QUERY_MAX_PER_HOUR = env.int("QUERY_MAX_PER_HOUR", default=60)
+QUERY_MAX_CONCURRENT = env.int("QUERY_MAX_CONCURRENT", default=5)
+QUERY_TIMEOUT_SECONDS = env.float("QUERY_TIMEOUT_SECONDS", default=60.0)
+QUERY_SESSION_MINUTES = env.int("QUERY_SESSION_MINUTES", default=120)
 
 # --- Limits of the REST API -----------------------------------------------------------------------------------------
 API_MAX_REQUESTS_PER_MINUTE = env.int("API_MAX_REQUESTS_PER_MINUTE", default=1200)

@@ -24,16 +24,20 @@ What measured best, on 200,000 persons and 4 million events:
 
 from cohorts.compile.folding import Folding, folding_of
 from cohorts.compile.fragments import Sql
+from cohorts.compile.people import PeopleSelection, frozen_statement, profiles_statement
 from cohorts.compile.plan import Plan, plan_members
 from cohorts.compile.statements import coverage_statement, member_ids_statement, persons_statement
 
 __all__ = [
     "Folding",
+    "PeopleSelection",
     "Plan",
     "Sql",
     "coverage_statement",
     "folding_of",
+    "frozen_statement",
     "member_ids_statement",
     "persons_statement",
     "plan_members",
+    "profiles_statement",
 ]

@@ -133,6 +133,13 @@ def _date_in(interval: Interval, found: _Value) -> Sql:
     return Sql("CASE WHEN {} THEN {} END").fill(joined(" AND ", guards), within(interval, moment))
 
 
+def moment_sql(*, json: Sql, text: Sql) -> Sql:
+    """Return the moment that a jsonb text is, NULL if it is none. One without a zone is in the session's."""
+    return Sql(
+        "(CASE WHEN jsonb_typeof({}) = 'string' AND ({}) COLLATE \"C\" >= {} AND {} ~ {} THEN ({})::timestamptz END)"
+    ).fill(json, text, value(_FIRST_TEXT), text, value(_DATE_FORM), text)
+
+
 def _day_text(moment: dt.datetime, later: dt.timedelta) -> str:
     return (moment + later).date().isoformat()
 

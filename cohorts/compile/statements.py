@@ -10,7 +10,7 @@ from cohorts.compile.properties import test_sql
 
 _PERSON_PROPERTIES = Sql("person.properties")
 # The size is known without reading a profile that lies in pieces elsewhere, and an empty one is smaller than this.
-_IS_ANONYMOUS = Sql("(pg_column_size(person.properties) < 16 AND person.properties = '{}')")
+IS_ANONYMOUS = Sql("(pg_column_size(person.properties) < 16 AND person.properties = '{}')")
 
 
 def coverage_statement(plan: Plan, *, match_property_id: int, folding: Folding) -> Sql:
@@ -27,13 +27,13 @@ def coverage_statement(plan: Plan, *, match_property_id: int, folding: Folding) 
         " count(held.match_key_id), string_agg(int4send(held.match_key_id), ''::bytea)"
         " FROM member LEFT JOIN cohorts_personkey AS held"
         " ON held.project_id = {} AND held.match_property_id = {} AND held.person_id = member.id"
-    ).fill(_members(plan, folding), value(plan.project_id), value(match_property_id))
+    ).fill(members_statement(plan, folding), value(plan.project_id), value(match_property_id))
 
 
 def member_ids_statement(plan: Plan, *, after: int | None, limit: int, folding: Folding) -> Sql:
     """Return the statement with the ids of the first `limit` members above `after`, in order."""
     return Sql("SELECT id FROM ({}) AS member ORDER BY id LIMIT {}").fill(
-        _members(plan, folding, after=after), value(limit)
+        members_statement(plan, folding, after=after), value(limit)
     )
 
 
@@ -54,7 +54,7 @@ def persons_statement(*, project_id: int, person_ids: list[int], match_property_
     ).fill(project, project, value(match_property_id), project, project, value(person_ids, "bigint[]"))
 
 
-def _members(plan: Plan, folding: Folding, *, after: int | None = None) -> Sql:
+def members_statement(plan: Plan, folding: Folding, *, after: int | None = None) -> Sql:
     """Return the query of members: `id` and `is_anonymous` of persons."""
     scans = [
         Sql(" LEFT JOIN ({}) AS scan_" + f"{number} ON scan_{number}.person_id = person.id").fill(
@@ -64,11 +64,11 @@ def _members(plan: Plan, folding: Folding, *, after: int | None = None) -> Sql:
     ]
     conditions = [Sql("person.project_id = {}").fill(value(plan.project_id)), _part(plan.root, folding)]
     if plan.is_profiles_only:
-        conditions.append(Sql("NOT {}").fill(_IS_ANONYMOUS))
+        conditions.append(Sql("NOT {}").fill(IS_ANONYMOUS))
     if after is not None:
         conditions.append(Sql("person.id > {}").fill(value(after)))
     return Sql("SELECT person.id, {} AS is_anonymous FROM cohorts_person AS person{} WHERE {}").fill(
-        _IS_ANONYMOUS, joined("", scans), joined(" AND ", conditions)
+        IS_ANONYMOUS, joined("", scans), joined(" AND ", conditions)
     )
 
 

@@ -6,6 +6,7 @@ from cohorts.models.events import Event, Refusal
 from cohorts.models.groups import GroupProfile
 from cohorts.models.people import DistinctId, FormerKey, MatchKey, MatchProperty, Person, PersonKey, Redirect
 from cohorts.models.projects import Membership, Project, ServiceAccount, User
+from cohorts.models.sessions import PeopleSession
 
 __all__ = [
     "Cohort",
@@ -19,6 +20,7 @@ __all__ = [
     "MatchKey",
     "MatchProperty",
     "Membership",
+    "PeopleSession",
     "Person",
     "PersonKey",
     "Project",

@@ -26,11 +26,13 @@ from cohorts.models import (
     GroupProfile,
     MatchKey,
     Membership,
+    PeopleSession,
     Person,
     PersonKey,
     Project,
     Redirect,
     Refusal,
+    ServiceAccount,
     User,
 )
 from cohorts.partitions import ensure_partitions
@@ -81,6 +83,8 @@ def shop(db: None) -> Project:
         )
     Redirect.objects.create(project=project, loser_id=1, winner_id=2, created_at=now)
     GroupProfile.objects.create(project=project, group_key="company", group_id="acme", created_at=now)
+    session = {"name": "1-A", "total": 0, "person_ids": b"", "created_at": now, "expires_at": now}
+    PeopleSession.objects.create(project=project, service_account=ServiceAccount.objects.get(), **session)
     Refusal.objects.create(project=project, refused_date=now, endpoint="track", reason="No event", count=1, last_at=now)
     erasure = Erasure.objects.create(
         project=project, requested_by="dpo", requested_at=now, id_hashes=["ab" * 32], person_count=1, key_count=1
