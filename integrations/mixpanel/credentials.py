@@ -1,4 +1,5 @@
-"""Who imports: `/import` is the one ingestion endpoint that authenticates (step 1; contract, 1.4).
+"""Who imports and who asks: `/import` is the one ingestion endpoint that authenticates (step 1; contract, 1.4), and the
+Query API (`query/`) takes service accounts only, since a project's token is public.
 
 A service account sends `Basic username:secret`; what it may do is `cohorts/access.py`. A single key, that is, a project
 token, comes as `Basic key:` or as the parameter `api_key` (Node's option `key`, the Python SDK's old signature). A
@@ -12,7 +13,7 @@ import binascii
 import datetime as dt
 from dataclasses import dataclass
 
-from cohorts.access import AccessDenied, authenticate_service_account, has_role
+from cohorts.access import AccessDenied, Actor, NotFound, actor_for, authenticate_service_account, has_role
 from cohorts.models import Project
 from cohorts.models.projects import Role
 
@@ -54,6 +55,20 @@ def importer(*, authorization: str, project_id: str, api_key: str, now: dt.datet
     if not has_role(Role(account.role), Role.ADMIN):
         raise AccessDenied(f"importing takes the role admin or higher, and the role of this account is {account.role}")
     return Importer(account.project, is_authenticated=True)
+
+
+def querying_actor(*, authorization: str, project_id: str, now: dt.datetime) -> Actor:
+    """Return the service account in the project it asks about; it may leave `project_id` out, as when it imports.
+
+    Raises CredentialsRefused, and NotFound for a project that is not the account's.
+    """
+    username, secret = basic_credentials(authorization)
+    account = authenticate_service_account(username=username, secret=secret, now=now)
+    if account is None:
+        raise CredentialsRefused
+    if project_id and not (project_id.isascii() and project_id.isdecimal() and len(project_id) < 19):
+        raise NotFound("project_id is the number of the service account's project.")
+    return actor_for(visitor=account, project_id=int(project_id) if project_id else account.project_id)
 
 
 def basic_credentials(authorization: str) -> tuple[str, str]:
