@@ -20,6 +20,7 @@ from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import cached_property
 
 from cohorts.models import (
@@ -44,11 +45,13 @@ from cohorts.models import (
     User,
 )
 from cohorts.models.projects import Role
+from cohorts.retention import RetentionRefused, check_retention
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
     RowPaginator = Paginator[Any]
     MembershipModelForm = ModelForm[Membership]
+    ProjectModelForm = ModelForm[Project]
     NewUserForm = AdminUserCreationForm[User]
     KnownUserForm = UserChangeForm[User]
     UserModelAdmin = DjangoUserAdmin[User]
@@ -56,6 +59,7 @@ else:  # generic for the type checker only
     ModelAdmin = admin.ModelAdmin
     RowPaginator = Paginator
     MembershipModelForm = ModelForm
+    ProjectModelForm = ModelForm
     NewUserForm = AdminUserCreationForm
     KnownUserForm = UserChangeForm
     UserModelAdmin = DjangoUserAdmin
@@ -188,14 +192,28 @@ class UserAdmin(UserModelAdmin):
         return False
 
 
+class _ProjectForm(ProjectModelForm):
+    def clean_retention_months(self) -> int | None:
+        """Events that synced cohorts need are kept."""
+        months: int | None = self.cleaned_data["retention_months"]
+        if months != self.initial.get("retention_months"):
+            try:
+                check_retention(project=self.instance, months=months, now=timezone.now())
+            except RetentionRefused as error:
+                raise ValidationError(error.sentence) from error
+        return months
+
+
 @admin.register(Project)
 class ProjectAdmin(ModelAdmin):
     """Projects; a new one comes from `manage.py bootstrap`, with its owner and default match property."""
 
+    form = _ProjectForm
+
     list_display = ("id", "name", "timezone", "id_merge", "created_at")
     list_display_links = ("name",)
     search_fields = ("name",)
-    fields = ("name", "timezone", "token", "id_merge", "created_at")
+    fields = ("name", "timezone", "retention_months", "token", "id_merge", "created_at")
     # SDKs in the field send the token, and data already merged in one way cannot be merged in the other.
     readonly_fields = ("token", "id_merge", "created_at")
 

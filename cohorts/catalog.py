@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
+from django.utils import timezone
 
 from cohorts.access import Actor, NotFound
 from cohorts.definition import parse_definition
 from cohorts.models import Cohort, Project, User
+from cohorts.retention import RetentionRefused, is_relied_on, lock_retention, require_kept
 
 
 class InvalidCohort(ValueError):
@@ -87,6 +89,8 @@ def update_cohort(
     if definition is not None:
         parse_definition(definition)
     with transaction.atomic():
+        if definition is not None:
+            lock_retention(cohort.project_id)
         # Locked, so that two changes at once give two versions.
         cohort = Cohort.objects.select_for_update(of=("self",)).select_related("created_by").get(pk=cohort.pk)
         is_renamed = name is not None and _checked_name(name) != cohort.name
@@ -98,6 +102,11 @@ def update_cohort(
         if visibility is not None and visibility != cohort.visibility:
             _check_visibility(visibility, creator=cohort.created_by, by=by)
             cohort.visibility = visibility
+        if is_redefined and is_relied_on(cohort):
+            try:
+                require_kept(cohort=cohort, definition=definition, now=timezone.now())
+            except RetentionRefused as error:
+                raise InvalidCohort("definition", error.sentence) from error
         if is_redefined:
             cohort.definition = definition
             cohort.version += 1

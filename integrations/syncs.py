@@ -7,8 +7,10 @@ import enum
 from collections.abc import Mapping
 
 from django.db import transaction
+from django.db.models import QuerySet
 
-from cohorts.models import Cohort, User
+from cohorts.models import Cohort, Project, User
+from cohorts.retention import RetentionRefused, lock_retention, require_kept
 from integrations.errors import Conflict, Invalid
 from integrations.models import Connection, DestinationApp, Ledger, Run, Sync
 from integrations.models.syncs import default_guard
@@ -45,6 +47,7 @@ def export_cohort(
     _require_mode(mode)
     checked_guard = read_guard(guard)
     with transaction.atomic():
+        lock_retention(cohort.project_id)
         # Two exports of one pair at once: the second waits here and finds the first one's sync.
         lock_app(connection.app_id)
         connection = Connection.objects.select_for_update(of=("self",)).select_related("app").get(pk=connection.pk)
@@ -70,6 +73,7 @@ def export_cohort(
         sync.mode = mode
         if checked_guard is not UNSET:
             sync.guard = checked_guard
+        _require_events(sync, now)
         _activate(sync, now)
         queue_run(sync=sync, trigger=Run.Trigger.MANUAL, now=now)
         request_pass(connection.app_id)
@@ -88,6 +92,7 @@ def update_sync(
     if mode is not None:
         _require_mode(mode)
     with transaction.atomic():
+        lock_retention(sync.project_id)
         sync = _locked(sync)
         if checked_guard is not UNSET:
             sync.guard = checked_guard
@@ -95,6 +100,7 @@ def update_sync(
             sync.mode = mode
             if sync.status != Sync.Status.PAUSED:
                 _require_connected(sync.connection)
+                _require_events(sync, now)
                 _activate(sync, now)
                 queue_run(sync=sync, trigger=Run.Trigger.MANUAL, now=now)
                 request_pass(sync.connection.app_id)
@@ -105,11 +111,14 @@ def update_sync(
 def run_now(*, sync: Sync, is_retry: bool, now: dt.datetime) -> Run:
     """Queue a run; one that waits already is returned instead. Raises Conflict when paused or disconnected."""
     with transaction.atomic():
+        lock_retention(sync.project_id)
         sync = _locked(sync)
         if sync.status == Sync.Status.PAUSED:
             what_to_do = "" if sync.paused_by == Sync.PausedBy.DISCONNECT else " Resume it first."
             raise Conflict(f"This sync is paused: {sync.pause_reason}{what_to_do}")
         _require_connected(sync.connection)
+        if sync.status == Sync.Status.FINISHED:
+            _require_events(sync, now)
         run = queue_run(sync=sync, trigger=Run.Trigger.MANUAL, now=now, is_retry=is_retry)
         request_pass(sync.connection.app_id)
     return run
@@ -218,6 +227,23 @@ def _ledger(connection: Connection, cohort: Cohort) -> Ledger:
     if not is_new and ledger.segment_name != name[:128]:
         Ledger.objects.filter(pk=ledger.pk).update(renamed_to=name)
     return ledger
+
+
+def synced_cohorts(project: Project) -> QuerySet[Cohort]:
+    """Return the project's cohorts that are kept in sync or may be again without anybody looking at them."""
+    live = Sync.objects.filter(project=project, deleting_at=None).exclude(status=Sync.Status.FINISHED)
+    return Cohort.objects.filter(project=project, pk__in=live.values("cohort_id"))
+
+
+def _require_events(sync: Sync, now: dt.datetime) -> None:
+    """Raise Conflict if the project does not keep the events that the cohort looks at.
+
+    A finished sync is asked before it starts again; the others count as relied on, so that the retention respects them.
+    """
+    try:
+        require_kept(cohort=sync.cohort, now=now)
+    except RetentionRefused as error:
+        raise Conflict(error.sentence) from error
 
 
 def _activate(sync: Sync, now: dt.datetime) -> None:

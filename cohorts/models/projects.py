@@ -86,9 +86,16 @@ class Project(models.Model):
     # Raised with every new match property: ingest holds this row FOR SHARE while it writes keys, so the raise waits
     # for every writer that has not seen the new property (laws.md, L6).
     match_properties_version = models.PositiveIntegerField(default=0)
+    # How long events are kept; none: for ever (`cohorts/retention.py`).
+    retention_months = models.PositiveSmallIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=models.Q(retention_months__gte=1), name="project_retention_is_a_month"),
+        ]
 
     def __str__(self) -> str:
         return self.name
