@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from cohorts.data_health import sweep_refusals as sweep_refusals_of_all
 from cohorts.erasing.events import sweep_events
+from cohorts.expiry import expire_events
 from cohorts.identity.redirects import sweep_redirects
 from cohorts.match_keys import backfill
 from cohorts.models import MatchProperty
@@ -24,6 +25,7 @@ _PERSONS_PER_BATCH = 2000
 _REDIRECTS_PER_BATCH = 1000
 _EVENTS_PER_BATCH = 5000
 _SLICE_SECONDS = 60.0
+_EXPIRY_SLICE_SECONDS = 300.0
 
 logger = structlog.get_logger(__name__)
 
@@ -101,3 +103,14 @@ def forget_people_sessions() -> None:
     """Delete the frozen answers that have expired."""
     if count := forget_expired_sessions(now=timezone.now()):
         logger.info("people_sessions_forgotten", count=count)
+
+
+@shared_task(name="cohorts.expire_events")
+def expire_events_daily() -> None:
+    """Delete the events that are past their retention; what a slice leaves is for the next one."""
+    if not expire_events(now=timezone.now(), max_seconds=_EXPIRY_SLICE_SECONDS):
+        try:
+            expire_events_daily.apply_async(countdown=_SLICE_SECONDS, retry=False)
+        except BrokerError:
+            # Beat asks again tomorrow.
+            logger.warning("expiry_not_enqueued")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import environ
 import structlog
+from celery.schedules import crontab
 from csp.constants import NONE, SELF
 
 from cohortsync.standalone.state import default_data_dir, read_secrets, read_state
@@ -225,6 +226,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-refusals": {"task": "cohorts.sweep_refusals", "schedule": 3600.0, "options": {"expires": 3600}},
     "sweep-erased-events": {"task": "cohorts.sweep_erased_events", "schedule": 60.0, "options": {"expires": 60}},
     "remove-erased": {"task": "integrations.remove_erased", "schedule": 15.0, "options": {"expires": 15}},
+    "expire-events": {"task": "cohorts.expire_events", "schedule": crontab(hour="3", minute="17")},
     "forget-people-sessions": {
         "task": "cohorts.forget_people_sessions",
         "schedule": 600.0,
