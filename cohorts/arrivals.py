@@ -1,7 +1,7 @@
 """Step 8, show: the events of a project in the order in which they came in, the newest first.
 
 By arrival and not by `occurred_at`: a back-dated import and a phone whose clock is years off are seen when they come
-in, which is what somebody wants who looks here. The index by (project, received_at) gives that order (migration 0007);
+in, which is what somebody wants who looks here. The index by (project, received_at) gives that order (migration 0008);
 rows of one request share `received_at` and are put in order by time and key. Events of one name or person are looked
 for where it costs least: through the index by name or by person when there are few, else among the newest ones, so
 that no question reads more than `MAX_SEARCHED` rows. The page is `cohortsync/pages/events.py`.

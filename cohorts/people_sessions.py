@@ -109,7 +109,12 @@ def freeze_people(
             plan = None
             if question.definition is not None:
                 plan = plan_members(
-                    question.definition, project_id=project.pk, zone=ZoneInfo(project.timezone), as_of=as_of
+                    question.definition,
+                    project_id=project.pk,
+                    zone=ZoneInfo(project.timezone),
+                    as_of=as_of,
+                    # No snapshot holds from here to the statement, in which persons may have been merged.
+                    is_redirecting=True,
                 )
             statement = frozen_statement(
                 PeopleSelection(project.pk, plan, person_ids, question.where, question.has_profile),

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("cohorts", "0002_large_tables"),
+        ("cohorts", "0005_erasures"),
     ]
 
     operations = [

@@ -189,7 +189,7 @@ def indexes() -> dict[str, bool]:
 @pytest.mark.django_db(transaction=True)
 def test_the_index_is_built_on_every_partition_also_after_a_broken_off_attempt() -> None:
     ensure_partitions(moments=[NOW, NOW - dt.timedelta(days=40)], now=NOW)
-    migration = importlib.import_module("cohorts.migrations.0007_index_events_by_arrival")
+    migration = importlib.import_module("cohorts.migrations.0008_index_events_by_arrival")
     with database.schema_editor(atomic=False) as editor:
         migration.drop(None, editor)
         with database.cursor() as cursor:

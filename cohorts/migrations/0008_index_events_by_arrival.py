@@ -37,6 +37,6 @@ def drop(_apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
 class Migration(migrations.Migration):
     # CREATE INDEX CONCURRENTLY runs outside of transactions; run again, it goes on where it was broken off.
     atomic = False
-    dependencies = [("cohorts", "0005_erasures")]
+    dependencies = [("cohorts", "0007_retention")]
 
     operations = [migrations.RunPython(create, drop)]
