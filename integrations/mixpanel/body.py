@@ -233,9 +233,26 @@ def _parsed(text: bytes) -> RawRecord:
     except orjson.JSONDecodeError as error:
         words = str(error)
         if "surrogate" in words or "UTF-8" in words:
+            whole = _joined(text)
+            if whole != text:
+                return _parsed(whole)
             return Unreadable(Reason.NOT_UTF8, "properties is invalid: string should be valid utf8", text)
         return Unreadable(Reason.NOT_JSON, f"the record is not valid JSON: {error.msg}", text)
     return value
+
+
+def _joined(text: bytes) -> bytes:
+    """Return the text with every character whole that came as its two halves, each encoded like a character (CESU-8).
+
+    That is how mixpanel-browser's own base64 encodes an emoji; half a one stays as it is, and invalid.
+    """
+    if b"\xed" not in text:
+        return text
+    try:
+        units = text.decode("utf-8", "surrogatepass").encode("utf-16-le", "surrogatepass")
+        return units.decode("utf-16-le").encode()
+    except UnicodeDecodeError:
+        return text
 
 
 def _elements(text: bytes) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cohorts.refusals import Reason
 from integrations.mixpanel.body import RawRecord, TooLarge, Undecodable, Unreadable, read_body, read_form, read_records
 
 LIMIT = 10 * 1024 * 1024
@@ -224,3 +225,18 @@ def test_values_are_unquoted_as_pythons_library_does(text: bytes) -> None:
     assert read_form(query=b"name=" + value, body=b"").parameters["name"] == unquote_to_bytes(
         value.replace(b"+", b" ")
     ).decode("utf-8", "replace")
+
+
+# As mixpanel-browser 2.83.0 sends them: the two halves of an emoji, each encoded as if it were a character.
+EMOJI_IN_HALVES = b"\xed\xa0\xbd\xed\xb9\x82"
+
+
+@pytest.mark.parametrize("wrap", [b"data=%s", b"verbose=1&data=%s"])
+def test_a_browsers_emoji_are_read_beside_broken_neighbours(wrap: bytes) -> None:
+    emoji = b'{"a": "\xc3\xa4 %s %s \xed\x95\x9c"}' % (EMOJI_IN_HALVES, EMOJI_IN_HALVES)
+    half, broken = b'{"a": "%s"}' % EMOJI_IN_HALVES[:3], b'{"a": "\xff%s"}' % EMOJI_IN_HALVES
+    sent = base64.b64encode(b"[" + b",".join([emoji, half, broken, b'{"a": 1}']) + b"]")
+    first, *unreadable, last = records(wrap % sent)
+    assert (first, last) == ({"a": "ä 🙂 🙂 한"}, {"a": 1})
+    assert [isinstance(each, Unreadable) and each.reason for each in unreadable] == [Reason.NOT_UTF8, Reason.NOT_UTF8]
+    assert records(b"data=" + base64.b64encode(emoji)) == [first]
