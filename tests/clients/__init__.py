@@ -1,0 +1,1 @@
+"""The real clients of Mixpanel as test peers: recorded bytes in `make test`, live in `make clients`."""

@@ -1,0 +1,39 @@
+"""The bytes that the real clients sent: each gets the answer it was content with, and what they mean is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from cohorts.models import Project
+from tests.clients.conftest import Replay
+from tests.clients.expected import CHECKS
+from tests.clients.recordings import Recording, read_recording
+from tests.clients.walking import CLIENTS
+
+
+@pytest.fixture
+def recording(client_name: str) -> Recording:
+    return read_recording(client_name)
+
+
+@pytest.mark.parametrize(("client_name", "part"), [pytest.param(*key, id="-".join(key)) for key in CHECKS])
+def test_each_client_gets_its_answer_and_its_records_are_stored(
+    recording: Recording, target: Project, replay: Replay, client_name: str, part: str
+) -> None:
+    exchanges = recording.parts[part]
+    assert exchanges
+    for exchange in exchanges:
+        answer = replay(exchange)
+        assert (answer.status, answer.body) == (exchange.status, exchange.answer), exchange.path
+        if origin := exchange.headers.get("Origin"):  # or the browser keeps the answer from the page
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+            assert "Origin" in answer.headers["Vary"]
+    CHECKS[client_name, part](target)
+
+
+@pytest.mark.parametrize("client_name", [each.name for each in CLIENTS])
+def test_the_recording_is_of_the_version_that_is_walked_live(recording: Recording, client_name: str) -> None:
+    walked = next(each for each in CLIENTS if each.name == client_name)
+    assert (recording.client, recording.version) == (walked.package, walked.version)
+    assert set(recording.parts) == set(walked.parts)

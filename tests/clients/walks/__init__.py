@@ -1,0 +1,1 @@
+"""The walks: programs of their own that make a client's calls, part by part."""
