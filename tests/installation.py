@@ -29,14 +29,15 @@ SHORT_CLOCKS = {
 
 
 class Installation:
-    """`manage.py up` as a user runs it, with clocks short enough to wait for."""
+    """`manage.py up` as a user runs it, with clocks short enough to wait for, and whatever else is set."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, **settings: str) -> None:
         self.port = free_port()
         self.data_dir = data_dir
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TZ")}
-        self.environment = {**inherited, **SHORT_CLOCKS, "PORT": str(self.port), "DATA_DIR": str(data_dir), "DEMO": "0"}
+        own = {"PORT": str(self.port), "DATA_DIR": str(data_dir), "DEMO": "0"}
+        self.environment = {**inherited, **SHORT_CLOCKS, **settings, **own}
         self._log = (data_dir / "up.log").open("w")
         self._process = subprocess.Popen(
             [sys.executable, "manage.py", "up"],
@@ -68,6 +69,17 @@ class Installation:
     def kill(self, name: str) -> None:
         """kill -9 one of its processes; the supervisor starts it again."""
         os.kill(self._state()["pids"][name], signal.SIGKILL)
+
+    def kill_child_of(self, name: str) -> None:
+        """kill -9 one of the processes that one of its processes started, such as a worker of the web server."""
+        parent = self._state()["pids"][name]
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        pairs = [line.split() for line in listed.splitlines()]
+        os.kill(next(int(pid) for pid, ppid in pairs if int(ppid) == parent), signal.SIGKILL)
+
+    def database_url(self) -> str:
+        """Return the address of its database."""
+        return str(self._state()["database_url"])
 
     def output(self) -> str:
         """Return the end of its log."""
