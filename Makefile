@@ -1,4 +1,4 @@
-# One command each:  make up | test | check | fix | bench | chaos | lock | vendor | setup
+# One command each:  make up | test | check | fix | bench | chaos | clients | lock | vendor | setup
 # Everything lives in .venv/; nothing is installed into the system, but the browser of `make test` by root on Debian.
 
 PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11 python,$(shell \
@@ -15,7 +15,7 @@ PRODUCTION = env -u DEBUG -u HTTPS_ONLY -u SANDBOX_PORT DATA_DIR=/nonexistent AL
 	DATABASE_URL=postgres://check:check@127.0.0.1:1/check REDIS_URL=redis://127.0.0.1:1/0
 ARGS =
 
-.PHONY: setup setup-runtime up test check fix bench chaos lock vendor
+.PHONY: setup setup-runtime up test check fix bench chaos clients lock vendor
 .DEFAULT_GOAL := up
 
 # Start it all: http://127.0.0.1:8000 (make up PORT=9000). Ctrl-C ends everything it started.
@@ -55,6 +55,10 @@ bench: setup
 # kill -9 of every process in turn while a sync is at work (make chaos ROUNDS=3); about a minute a round.
 chaos: setup
 	@$(VENV_PYTHON) -m tests.chaos
+
+# Mixpanel's own SDKs, live (needs node, npm, Chromium and the registries), kills under load, schemathesis; 4 minutes.
+clients: setup
+	@$(VENV_PYTHON) -m tests.clients $(ARGS)
 
 # Fetch the browser's libraries anew into static/vendor/ (needs npm; the result is committed).
 vendor: setup

@@ -12,6 +12,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection
 
 from cohorts.models import Project
+from integrations.models import DestinationApp
 from tests.api.cast import make_connection, make_run, make_sync
 from tests.cast import MATCH_PROPERTY, make_cohort, make_people
 from tests.clients.cast import make_target
@@ -52,6 +53,7 @@ def walk_all(environment: Environment, installation: Installation) -> Iterator[W
 
 def make_target_of(username: str, installation: Installation, *, https_url: str = "") -> tuple[Project, Target]:
     """Store a project for one walk and return it with its address."""
+    connection.close()  # PostgreSQL may have been killed since
     project = make_target(token=secrets.token_hex(16), username=username, password=PASSWORD)
     cohort = make_cohort(project)
     target = Target(
@@ -68,10 +70,15 @@ def make_target_of(username: str, installation: Installation, *, https_url: str 
     return project, target
 
 
-def make_rows(project: Project) -> dict[str, int]:
-    """Store one of everything that the public API has paths for and return the ids by the paths' parameters."""
+def make_rows(project: Project, *, onesignal_url: str) -> dict[str, int]:
+    """Store one of everything that the public API has paths for and return the ids by the paths' parameters.
+
+    Somebody must answer at `onesignal_url`: an unreachable OneSignal is 503, as the API promises.
+    """
     make_people(project, {"ann": {"plan": "pro", MATCH_PROPERTY: "os-ann"}})
-    sync = make_sync(make_cohort(project, "Fuzzed"), make_connection(project))
+    destination = make_connection(project)
+    DestinationApp.objects.filter(pk=destination.app_id).update(base_url=onesignal_url)
+    sync = make_sync(make_cohort(project, "Fuzzed"), destination)
     return {
         "project_id": project.pk,
         "cohort_id": sync.cohort_id,
@@ -83,7 +90,6 @@ def make_rows(project: Project) -> dict[str, int]:
 
 def rows_lack(client: str, part: str, project: Project) -> list[str]:
     """Return what the stored rows lack after a walk, if anything."""
-    connection.close()  # the servers may have been killed since
     check = CHECKS.get((client, part))
     if check is None:
         return [f"nothing says what must be stored after {part}"]

@@ -96,7 +96,7 @@ def test_no_request_makes_an_ingestion_route_fail(shop: Project) -> None:
 
 def test_no_request_makes_the_public_api_fail(shop: Project, onesignal: None, settings: Settings) -> None:
     settings.API_MAX_REQUESTS_PER_MINUTE = settings.API_MAX_FAILED_LOGINS_PER_MINUTE = 1_000_000
-    ids = make_rows(shop)
+    ids = make_rows(shop, onesignal_url="https://onesignal.test")
     document = Client().get("/api/v1/openapi.json").content
     statuses: Counter[str] = Counter()
     for surface in rest_api(document=document, ids=ids):
