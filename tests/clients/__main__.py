@@ -19,7 +19,12 @@ from tests.installation import Installation
 
 SENDERS = 10
 # Nothing here is about limits.
-UNLIMITED = {"API_MAX_REQUESTS_PER_MINUTE": "1000000", "API_MAX_FAILED_LOGINS_PER_MINUTE": "1000000"}
+UNLIMITED = {
+    "API_MAX_REQUESTS_PER_MINUTE": "1000000",
+    "API_MAX_FAILED_LOGINS_PER_MINUTE": "1000000",
+    "QUERY_MAX_PER_HOUR": "0",
+    "QUERY_MAX_CONCURRENT": "0",
+}
 KILLS = ("web/child", "postgres", "web/child", "web", "postgres")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cohorts.models import Event, Person, Project
-from tests.ingest.wire import groups, ids_of, keys, people, refused
+from tests.ingest.wire import groups, ids_of, keys, people, profile, refused
 
 Check = Callable[[Project], None]
 EMOJI_NOTE = "ä & 🙂 >>>???~~~ÿ"
@@ -191,23 +191,54 @@ def browser_get(project: Project) -> None:
     _holds(_event(project, "By GET").properties, {"note": "ä >>>???~~~ÿ"})
 
 
+def python_identity(project: Project) -> None:
+    """A device was identified as ann, and old-ann merged into her; the profile of ann wins (contract, 3.5)."""
+    assert _names(project) == {"Looked": 1, "$identify": 1, "$merge": 1}
+    assert not refused(project)
+    assert ids_of(project, "ann") == [_event(project, "Looked").distinct_id, "ann", "old-ann"]
+    assert profile(project, "old-ann") == {"plan": "pro", "city": "Ulm"}
+
+
+def node_identity(project: Project) -> None:
+    assert _names(project) == {"Looked": 1, "$create_alias": 1}
+    assert not refused(project)
+    assert ids_of(project, "ann") == ["ann", "ann@example.com"]
+    assert profile(project, "ann") == {"plan": "pro"}
+
+
+def browser_identity(project: Project) -> None:
+    """What the visitor did before identify() is ann's."""
+    browser_json(project)
+    assert _event(project, "Opened").distinct_id.startswith("$device:")
+    assert _event(project, "Opened").distinct_id in ids_of(project, "ann")
+
+
+def exported(project: Project) -> None:
+    """An export changes nothing; what it holds is checked by whoever asked for it."""
+    assert not events_of(project)
+    assert not refused(project)
+
+
 CHECKS: dict[tuple[str, str], Check] = {
     ("python_sdk", "events"): python_events,
     ("python_sdk", "profiles"): python_profiles,
     ("python_sdk", "groups"): groups_of_servers,
     ("python_sdk", "import"): imported,
+    ("python_sdk", "identity"): python_identity,
     ("utils", "events"): utils_events,
     ("utils", "profiles"): utils_profiles,
+    ("utils", "export"): exported,
     ("node", "events"): node_events,
     ("node", "profiles"): node_profiles,
     ("node", "groups"): groups_of_servers,
     ("node", "import"): node_import,
     ("node", "key"): node_key,
+    ("node", "identity"): node_identity,
     ("browser", "events"): browser_events,
     ("browser", "profiles"): browser_profiles,
     ("browser", "groups"): browser_groups,
     ("browser", "unload"): browser_unload,
-    ("browser", "json"): browser_json,
+    ("browser", "json"): browser_identity,
     ("browser", "singles"): browser_singles,
     ("browser", "get"): browser_get,
 }
