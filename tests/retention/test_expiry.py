@@ -82,8 +82,8 @@ def test_a_short_retention_does_not_reach_into_another_project(months: None) -> 
     assert days(short) == ["2026-10-25", "2026-11-19"]
     assert days(long) == moments
     assert selected(long, visited, as_of=NOW) == {"ann"}
-    # No month is past the longest retention.
-    assert tables - names() <= {"cohorts_event_before"}
+    # No month within the longest retention goes; what other tests left of months before it may.
+    assert {name for name in tables - names() if name >= "cohorts_event_202511"} <= {"cohorts_event_before"}
 
 
 def test_a_month_past_every_retention_is_dropped(months: None) -> None:
