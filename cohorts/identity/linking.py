@@ -23,7 +23,7 @@ from cohorts.identity.redirects import Redirect, add_redirects
 from cohorts.match_keys import keep_former_keys, maintain_keys, match_properties
 from cohorts.refusals import Reason
 from cohorts.transactions import Overtaken
-from cohorts.values import Properties
+from cohorts.values import MAX_PROFILE_PROPERTIES, Properties
 
 # A user of a project on simplified ID merge may have any number of devices; nobody asks how many.
 _IDS_COUNTED = MAX_IDS_PER_PERSON + 1
@@ -290,10 +290,12 @@ def _merge(
 
 
 def _united(profiles: Sequence[_Profile]) -> _Profile:
-    """Return the first profile with what it lacks and the others have (contract, 3.5)."""
-    properties: Properties = {}
-    for profile in reversed(profiles):
-        properties |= profile.properties
+    """Return the first profile with what it lacks and the others have, as far as there is room (contract, 3.5)."""
+    properties = dict(profiles[0].properties)
+    for profile in profiles[1:]:
+        for name, value in profile.properties.items():
+            if name not in properties and len(properties) < MAX_PROFILE_PROPERTIES:
+                properties[name] = value
     return _Profile(properties, max((each.updated_at for each in profiles if each.updated_at), default=None))
 
 

@@ -55,27 +55,29 @@ def ingest_events(
     What events claim about ids is carried out in their order; a claim that does not hold is recorded, on the event too,
     which is stored all the same. Raises ProjectGone.
     """
-    rows = _rows(project.pk, events, now)
+    hashes = _hashes(project.pk, events, now)
+    rows = _rows(events, hashes, now)
     with connection.cursor() as cursor:
-        rows = _as_first_stored(cursor, project.pk, rows, now)
+        moved = _as_first_stored(cursor, project.pk, rows, now)
+    hashes = [moved.get(each, each) for each in hashes]
     # One order of locks for everybody.
     ordered = sorted(rows.values(), key=lambda row: (row.dedup_at, row.dedup_hash))
 
-    claims, first_places = _claims(rows)
+    claims, first_places = _claims(events)
 
     def store() -> Ingested:
         with connection.cursor() as cursor:
             # Merging persons writes their keys.
             hold_project(cursor, project_id=project.pk, is_writing_keys=bool(claims))
             linked = link_persons(cursor, project_id=project.pk, claims=claims, first_places=first_places, now=now)
-            told = _told_refusals(ordered, rows, linked.refusals)
+            told = _told_refusals(ordered, {hashes[place]: linked.refusals.get(place) for place, _ in claims})
             inserted = _insert(cursor, project.pk, told, linked.persons, now) if told else 0
             if inserted < len(told) and _drop_erased(cursor, project.pk, told):
                 inserted += _insert(cursor, project.pk, told, linked.persons, now)
             updated = 0
             if inserted < len(told):
                 updated = _replace_contents(cursor, project.pk, told)
-            own = _claim_refusals(rows, linked.refusals)
+            own = _claim_refusals(events, linked.refusals)
             record_refusals(cursor, project_id=project.pk, endpoint=endpoint, refusals=[*refusals, *own], now=now)
         return Ingested(inserted=inserted, updated=updated, unchanged=len(events) - inserted - updated)
 
@@ -84,20 +86,25 @@ def ingest_events(
     )
 
 
-def _rows(project_id: int, events: Sequence[IncomingEvent], now: dt.datetime) -> dict[str, _Row]:
+def _hashes(project_id: int, events: Sequence[IncomingEvent], now: dt.datetime) -> list[str]:
+    """Return the deduplication hash of each event; one without an insert id is like no other."""
+    random = os.urandom(16 * len(events)).hex()
+    return [
+        _dedup_hash(project_id, event.sent_at or _day_of(now), event)
+        if event.insert_id
+        else random[32 * number : 32 * number + 32]
+        for number, event in enumerate(events)
+    ]
+
+
+def _rows(events: Sequence[IncomingEvent], hashes: Sequence[str], now: dt.datetime) -> dict[str, _Row]:
     """Return the rows by deduplication hash; of equal events in one batch the last wins."""
     today = _day_of(now)
-    random = os.urandom(16 * len(events)).hex()
     rows = {}
-    for number, event in enumerate(events):
-        dedup_at = event.sent_at or today
-        if event.insert_id:
-            dedup_hash = _dedup_hash(project_id, dedup_at, event)
-        else:
-            dedup_hash = random[32 * number : 32 * number + 32]
+    for event, dedup_hash in zip(events, hashes, strict=True):
         document = orjson.dumps(event.properties)
         rows[dedup_hash] = _Row(
-            dedup_at=dedup_at,
+            dedup_at=event.sent_at or today,
             dedup_hash=dedup_hash,
             content_hash=int.from_bytes(blake2b(document, digest_size=8).digest(), signed=True),
             document=document.decode(),
@@ -106,28 +113,29 @@ def _rows(project_id: int, events: Sequence[IncomingEvent], now: dt.datetime) ->
     return rows
 
 
-def _claims(rows: Mapping[str, _Row]) -> tuple[list[PlacedClaim], dict[str, int]]:
-    """Return what the rows claim about ids, by place, and the place where each id first has an event."""
+def _claims(events: Sequence[IncomingEvent]) -> tuple[list[PlacedClaim], dict[str, int]]:
+    """Return what the events claim about ids, by place, and the place where each id first has an event.
+
+    Of equal events each makes its claim, as they would in requests of their own.
+    """
     claims: list[PlacedClaim] = []
     first_places: dict[str, int] = {}
-    for place, row in enumerate(rows.values()):
-        if row.event.claim is not None:
-            claims.append((place, row.event.claim))
-        if is_usable(row.event.distinct_id):
-            first_places.setdefault(row.event.distinct_id, place)
+    for place, event in enumerate(events):
+        if event.claim is not None:
+            claims.append((place, event.claim))
+        if is_usable(event.distinct_id):
+            first_places.setdefault(event.distinct_id, place)
     return claims, first_places
 
 
-def _told_refusals(ordered: Sequence[_Row], rows: Mapping[str, _Row], refusals: Mapping[int, Reason]) -> Sequence[_Row]:
+def _told_refusals(ordered: Sequence[_Row], reasons: Mapping[str, Reason | None]) -> Sequence[_Row]:
     """Return the rows with the reason on each whose claim was refused (Mixpanel: `$failure_reason`).
 
     What such an event is known by, and the hash of its content, are as sent: sent again, it is unchanged.
     """
-    if not refusals:
+    if not any(reasons.values()):
         return ordered
-    hashes = list(rows)
-    reasons = {hashes[place]: reason for place, reason in refusals.items()}
-    return [_told(row, reasons[row.dedup_hash]) if row.dedup_hash in reasons else row for row in ordered]
+    return [_told(row, reason) if (reason := reasons.get(row.dedup_hash)) else row for row in ordered]
 
 
 def _told(row: _Row, reason: Reason) -> _Row:
@@ -135,8 +143,7 @@ def _told(row: _Row, reason: Reason) -> _Row:
     return replace(row, document=orjson.dumps(row.event.properties | failure).decode())
 
 
-def _claim_refusals(rows: Mapping[str, _Row], refusals: Mapping[int, Reason]) -> list[RefusedRecord]:
-    events = [row.event for row in rows.values()] if refusals else []
+def _claim_refusals(events: Sequence[IncomingEvent], refusals: Mapping[int, Reason]) -> list[RefusedRecord]:
     return [
         RefusedRecord(
             position=place,
@@ -150,10 +157,8 @@ def _claim_refusals(rows: Mapping[str, _Row], refusals: Mapping[int, Reason]) ->
     ]
 
 
-def _as_first_stored(
-    cursor: CursorWrapper, project_id: int, rows: dict[str, _Row], now: dt.datetime
-) -> dict[str, _Row]:
-    """Return the rows with each repeated event without a time put where its first arrival stored it.
+def _as_first_stored(cursor: CursorWrapper, project_id: int, rows: dict[str, _Row], now: dt.datetime) -> dict[str, str]:
+    """Put each repeated event without a time where its first arrival stored it; return the hashes that changed so.
 
     Such an event is known by the UTC day of its arrival, and a retry may arrive on the next one.
     """
@@ -164,7 +169,8 @@ def _as_first_stored(
         if row.event.sent_at is None and row.event.insert_id
     }
     if not repeated:
-        return rows
+        return {}
+    moved = {}
     cursor.execute(
         "SELECT sent.dedup_hash FROM unnest(%s::bigint[], %s::uuid[]) AS sent (project_id, dedup_hash)"
         " CROSS JOIN LATERAL (SELECT FROM cohorts_event AS event WHERE event.project_id = sent.project_id"
@@ -172,9 +178,10 @@ def _as_first_stored(
         [number_array([project_id] * len(repeated)), text_array(list(repeated)), yesterday],
     )
     for (found,) in cursor.fetchall():
-        row = rows.pop(repeated[found.hex])
-        rows[found.hex] = _Row(yesterday, found.hex, row.content_hash, row.document, row.event)
-    return rows
+        former = repeated[found.hex]
+        rows[found.hex] = replace(rows.pop(former), dedup_at=yesterday, dedup_hash=found.hex)
+        moved[former] = found.hex
+    return moved
 
 
 def _insert(

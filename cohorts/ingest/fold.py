@@ -16,9 +16,8 @@ import orjson
 
 from cohorts.messages import Add, Append, Delete, GroupUpdate, Operation, ProfileUpdate, Remove, Set, SetOnce, Union
 from cohorts.refusals import Reason, RecordRefused, RefusedRecord, sample_of
-from cohorts.values import MAX_PROFILE_VALUE_BYTES, JsonValue, Properties
+from cohorts.values import MAX_PROFILE_PROPERTIES, MAX_PROFILE_VALUE_BYTES, JsonValue, Properties
 
-MAX_PROFILE_PROPERTIES = 2000
 # A profile is read and written as a whole with every change; PostgreSQL would refuse one of 256 MB.
 MAX_PROFILE_BYTES = 8 * 1024 * 1024
 # Mixpanel: the identity is no property that $set could change.

@@ -108,6 +108,9 @@ def read_event(record: RawRecord, rules: EventRules) -> IncomingEvent | None:
         max_value_bytes=MAX_EVENT_VALUE_BYTES,
         is_strict=rules.is_strict,
     )
+    sent_id = text_of_id(raw.get("distinct_id"))
+    if rules.is_simplified and sent_id and sent_id != distinct_id:
+        properties["$distinct_id_before_identity"] = sent_id
     if rules.is_import:
         # Of what Mixpanel's servers add, this alone is the same whenever the event is sent again.
         properties["$import"] = True

@@ -247,3 +247,21 @@ def test_a_person_has_at_most_500_ids(client: Client, shop: Project) -> None:
 def test_identity_events_are_nobodys_behaviour(client: Client, shop: Project) -> None:
     track(client, identify(shop, "ann", DEVICE))
     assert counted(shop, 0) == {"ann"}
+
+
+def test_of_equal_events_in_one_request_each_links(client: Client, shop: Project) -> None:
+    records = [identify(shop, "ann", DEVICE), identify(shop, "ann", OTHER_DEVICE)]
+    for record in records:
+        record["properties"] |= {"time": 1_790_000_000, "$insert_id": "same"}
+    assert send(client, "/import", records, **account_of(shop)) == (200, b"1")
+    assert persons(shop) == {"ann": {"ann", DEVICE, OTHER_DEVICE}}
+    assert Event.objects.count() == 1
+
+
+def test_a_united_profile_has_room_for_2000_properties(client: Client, shop: Project) -> None:
+    mine, its = ({f"{name}{n}": 1 for n in range(1500)} for name in ("mine", "its"))
+    send(client, "/engage", [update(shop, DEVICE, set=its), update(shop, "ann", set=mine)])
+    track(client, identify(shop, "ann", DEVICE))
+    united = people(shop)["ann"]
+    assert len(united) == 2000
+    assert united.keys() >= mine.keys()

@@ -86,6 +86,12 @@ def test_who_an_event_belongs_to(client: Client, simple_shop: Project, record: d
     assert counted(simple_shop, 1) == {owner}
 
 
+def test_the_id_as_sent_is_kept_where_user_or_device_won(client: Client, simple_shop: Project) -> None:
+    track(client, seen(simple_shop, user="ann", device="d", distinct_id="x"), seen(simple_shop, distinct_id="bob"))
+    kept = {each.distinct_id: each.properties.get("$distinct_id_before_identity") for each in Event.objects.all()}
+    assert kept == {"ann": "x", "bob": None}
+
+
 def test_the_devices_profile_stays_by_itself(client: Client, simple_shop: Project) -> None:
     send(client, "/engage", [update(simple_shop, "$device:d", set={"color": "red"})])
     track(client, seen(simple_shop, device="d"))
