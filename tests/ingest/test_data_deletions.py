@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from cohorts.erasing.events import sweep_events
 from cohorts.models import Person, Project
 from integrations.removals import advance_removals
 from tests.cast import at, make_people, make_project
+from tests.ingest.test_erasing import sweep_to_the_end
 from tests.ingest.wire import account_of, basic
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,8 +65,7 @@ def test_a_deletion_erases_at_once_and_its_task_tells_how_far_it_is(
     assert (task["status"], task["compliance_type"], task["project_id"]) == ("STARTED", "GDPR", shop.pk)
     assert all(each.startswith("hmac-sha256:") for each in task["distinct_ids"])
     advance_removals(now=at("2026-11-25T10:00:00"))
-    while sweep_events(batch_size=100).persons:
-        pass
+    sweep_to_the_end()
     assert client.get(address, **admin).json()["results"]["status"] == "SUCCESS"  # type: ignore[arg-type]
     cancelled = client.delete(address, **admin)  # type: ignore[arg-type]
     assert cancelled.status_code == 405
