@@ -11,7 +11,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from cohorts.admin import OfProject, ReadOnlyAdmin
+from cohorts.admin_tables import OfProject, ReadOnlyAdmin
 from integrations.bitmaps import read_bitmap
 from integrations.models import (
     Connection,

@@ -16,7 +16,7 @@ from django.utils import timezone
 from pyroaring import BitMap
 from pytest_django import Settings
 
-from cohorts.admin import FirstRowsPaginator, LargeTableAdmin
+from cohorts.admin_tables import FirstRowsPaginator, LargeTableAdmin
 from cohorts.models import (
     ErasedKey,
     ErasedPerson,
